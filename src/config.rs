@@ -1,0 +1,121 @@
+//! Settings: from the environment only, all mistakes at once, secrets as bytes that nothing prints.
+//!
+//! Each component declares its own settings beside its code; this file only lists the components. What can never work
+//! ends the process; a refused password or a blocked port is a state, found out later, and does not.
+
+pub mod env;
+pub mod secret;
+pub mod value;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use self::env::{Env, Problem, Setting, Settings};
+use crate::ingress::{clients, http, smtp};
+use crate::observe::{admin, log};
+use crate::provider::{self, Provider};
+use crate::transport::{capture, smtp as client};
+use crate::{app, delivery, policy};
+
+/// Everything that was set, by component.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where mail leaves.
+    pub provider: Provider,
+    /// The session with the provider.
+    pub client: client::Config,
+    /// Mail kept in memory.
+    pub capture: capture::Config,
+    /// The HTTP ingress.
+    pub http: http::Config,
+    /// The SMTP ingress.
+    pub smtp: smtp::Config,
+    /// Who may connect.
+    pub clients: clients::Config,
+    /// Health and metrics.
+    pub admin: admin::Config,
+    /// Our own rules.
+    pub policy: policy::Config,
+    /// Attempts and limits.
+    pub delivery: delivery::Config,
+    /// Start and end of the process.
+    pub app: app::Config,
+    /// Logs.
+    pub log: log::Config,
+    /// Further root certificates that the system's own convention names (`SSL_CERT_FILE`).
+    pub system_roots: Option<PathBuf>,
+}
+
+/// Every setting, in the order of the documentation.
+#[must_use]
+pub fn settings() -> Vec<Setting> {
+    let all: &[&[Setting]] = &[
+        provider::config::Config::SETTINGS,
+        client::Config::SETTINGS,
+        http::Config::SETTINGS,
+        smtp::Config::SETTINGS,
+        admin::Config::SETTINGS,
+        clients::Config::SETTINGS,
+        policy::Config::SETTINGS,
+        delivery::Config::SETTINGS,
+        capture::Config::SETTINGS,
+        app::Config::SETTINGS,
+        log::Config::SETTINGS,
+    ];
+    all.concat()
+}
+
+impl Config {
+    /// Reads the settings; all mistakes at once.
+    ///
+    /// # Errors
+    /// Every problem, by variable.
+    pub fn from_variables(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Vec<Problem>> {
+        let (config, env) = Self::read(variables);
+        if env.has_problems() { Err(env.into_problems()) } else { Ok(config) }
+    }
+
+    /// Reads the settings and keeps the record of where each came from, problems included.
+    pub fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> (Self, Env) {
+        let variables: Vec<_> = variables.into_iter().collect();
+        let system_roots = variables.iter().find(|(name, value)| name == "SSL_CERT_FILE" && !value.is_empty());
+        let system_roots = system_roots.map(|(_, path)| PathBuf::from(path));
+        let mut env = Env::collect(variables, settings());
+        let word = env.peek("provider");
+        provider::config::lay_preset(&mut env, &word);
+        let chosen = env.read();
+        let config = Self {
+            provider: provider::config::build(&chosen, &mut env),
+            client: env.read(),
+            capture: env.read(),
+            http: env.read(),
+            smtp: env.read(),
+            clients: env.read(),
+            admin: env.read(),
+            policy: env.read(),
+            delivery: env.read(),
+            app: env.read(),
+            log: env.read(),
+            system_roots,
+        };
+        config.check(&mut env);
+        (config, env)
+    }
+
+    /// What no single variable can tell.
+    fn check(&self, env: &mut Env) {
+        if let Some(file) = &self.client.ca_file
+            && let Err(sentence) = client::check_roots(file)
+        {
+            env.problem("CA_FILE", sentence);
+        }
+        if self.http.http_listen.is_off() && self.smtp.smtp_listen.is_off() {
+            let sentence = "off, and SIDEPOST_SMTP_LISTEN too: no mail could ever come in".to_owned();
+            env.problem("HTTP_LISTEN", sentence);
+        }
+        if self.delivery.max_in_flight_bytes.0 < self.policy.max_message_bytes.0 {
+            let sentence = "smaller than SIDEPOST_MAX_MESSAGE_BYTES: such a message could never pass".to_owned();
+            env.problem("MAX_IN_FLIGHT_BYTES", sentence);
+        }
+    }
+}
