@@ -1,0 +1,6 @@
+//! What can be seen from outside: metrics, health, logs.
+
+pub mod admin;
+pub mod log;
+pub mod metrics;
+mod process;

@@ -1,0 +1,325 @@
+//! Every metric, in one list. Names, units and labels follow Prometheus' rules; every series exists from the start,
+//! and no label ever holds text that came from outside.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use super::process;
+use crate::outcome::{Class, Refusal, Verdict};
+
+/// From the doors' point of view: seconds from complete submission to answer.
+const SUBMISSION_SECONDS: &[f64] = &[0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+/// One phase of one attempt.
+const PHASE_SECONDS: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const MESSAGE_BYTES: &[f64] =
+    &[1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 33_554_432.0];
+/// The parts of an attempt that are timed.
+pub const PHASES: [&str; 4] = ["connect", "tls", "login", "send"];
+/// How a login can end.
+pub const LOGINS: [&str; 3] = ["accepted", "refused", "failed"];
+/// Refusals that the ingresses themselves make, before there is a submission.
+const FORM_REASONS: [&str; 4] = ["malformed", "forbidden", "unauthorized", "connection_limit"];
+
+/// What has to be asked at the moment of reading.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Snapshot {
+    /// Messages in flight.
+    pub messages: usize,
+    /// Bytes in flight.
+    pub bytes: usize,
+    /// Connections to the provider, idle ones included.
+    pub provider_connections: usize,
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    submissions: IntCounterVec,
+    submission_seconds: HistogramVec,
+    submission_bytes: Histogram,
+    refusals: IntCounterVec,
+    attempts: IntCounterVec,
+    attempt_seconds: HistogramVec,
+    recipients: IntCounterVec,
+    retries: IntCounter,
+    logins: IntCounterVec,
+    in_flight_messages: IntGauge,
+    in_flight_bytes: IntGauge,
+    connections: IntGaugeVec,
+    last_success: Gauge,
+    last_attempt: Gauge,
+}
+
+impl Metrics {
+    /// Registers everything, each label set at zero. `paths` are the ways to the provider, `ingresses` the doors.
+    ///
+    /// # Errors
+    /// Where two metrics have one name, which a test rules out.
+    pub fn new(paths: &[String], ingresses: &[&str]) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let metrics = Self {
+            submissions: counters(
+                &registry,
+                "sidepost_submissions_total",
+                "Submissions answered, by door and answer.",
+                &["ingress", "answer"],
+            )?,
+            submission_seconds: histograms(
+                &registry,
+                "sidepost_submission_duration_seconds",
+                "From a complete submission to its answer.",
+                &["ingress"],
+                SUBMISSION_SECONDS,
+            )?,
+            submission_bytes: registered(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new("sidepost_submission_bytes", "Size of messages as they leave.")
+                        .buckets(MESSAGE_BYTES.to_vec()),
+                )?,
+            )?,
+            refusals: counters(
+                &registry,
+                "sidepost_refusals_total",
+                "Requests refused by our own rules, by door and reason.",
+                &["ingress", "reason"],
+            )?,
+            attempts: counters(
+                &registry,
+                "sidepost_attempts_total",
+                "Attempts to hand a message to the provider, by path and class (taken, or why not).",
+                &["path", "class"],
+            )?,
+            attempt_seconds: histograms(
+                &registry,
+                "sidepost_attempt_duration_seconds",
+                "Time of one attempt, by phase.",
+                &["phase"],
+                PHASE_SECONDS,
+            )?,
+            recipients: counters(
+                &registry,
+                "sidepost_recipients_total",
+                "Recipients of answered submissions, by verdict.",
+                &["verdict"],
+            )?,
+            retries: registered(
+                &registry,
+                IntCounter::new("sidepost_retries_total", "Attempts after the first of a submission.")?,
+            )?,
+            logins: counters(&registry, "sidepost_logins_total", "Logins at the provider, by result.", &["result"])?,
+            in_flight_messages: registered(
+                &registry,
+                IntGauge::new("sidepost_in_flight_messages", "Messages taken in and not yet answered.")?,
+            )?,
+            in_flight_bytes: registered(
+                &registry,
+                IntGauge::new("sidepost_in_flight_bytes", "Bytes held for messages in flight.")?,
+            )?,
+            connections: registered(
+                &registry,
+                IntGaugeVec::new(Opts::new("sidepost_connections", "Open connections, by side."), &["side"])?,
+            )?,
+            last_success: registered(
+                &registry,
+                Gauge::new(
+                    "sidepost_last_success_timestamp_seconds",
+                    "When the provider last took a message; 0 before the first.",
+                )?,
+            )?,
+            last_attempt: registered(
+                &registry,
+                Gauge::new(
+                    "sidepost_last_attempt_timestamp_seconds",
+                    "When the provider was last asked; 0 before the first.",
+                )?,
+            )?,
+            registry,
+        };
+        let build = registered(
+            &metrics.registry,
+            IntGaugeVec::new(Opts::new("sidepost_build_info", "Always 1; the version is the label."), &["version"])?,
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.start_at_zero(paths, ingresses);
+        Ok(metrics)
+    }
+
+    fn start_at_zero(&self, paths: &[String], ingresses: &[&str]) {
+        let classes = || Class::ALL.iter().map(|class| class.label());
+        for ingress in ingresses {
+            self.submission_seconds.with_label_values(&[ingress]);
+            for answer in classes().chain(["taken", "refused"]) {
+                self.submissions.with_label_values(&[ingress, answer]);
+            }
+            for reason in Refusal::LABELS.iter().chain(&FORM_REASONS) {
+                self.refusals.with_label_values(&[ingress, reason]);
+            }
+        }
+        for path in paths {
+            for class in classes().chain(["taken"]) {
+                self.attempts.with_label_values(&[path.as_str(), class]);
+            }
+        }
+        PHASES.iter().for_each(|phase| drop(self.attempt_seconds.with_label_values(&[phase])));
+        LOGINS.iter().for_each(|result| drop(self.logins.with_label_values(&[result])));
+        Verdict::LABELS.iter().for_each(|verdict| drop(self.recipients.with_label_values(&[verdict])));
+        for side in ["ingress", "provider"] {
+            self.connections.with_label_values(&[side]);
+        }
+    }
+
+    /// A submission was answered.
+    pub fn answered(&self, ingress: &str, answer: &str, elapsed: Duration) {
+        self.submissions.with_label_values(&[ingress, answer]).inc();
+        self.submission_seconds.with_label_values(&[ingress]).observe(elapsed.as_secs_f64());
+    }
+
+    /// A message of that many bytes was admitted.
+    #[allow(clippy::cast_precision_loss, reason = "a histogram has no use for the last bits")]
+    pub fn admitted(&self, bytes: usize) {
+        self.submission_bytes.observe(bytes as f64);
+    }
+
+    /// A request was refused by our own rules; `reason` is a label of [`Refusal`] or of the ingress' own.
+    pub fn refused(&self, ingress: &str, reason: &str) {
+        self.refusals.with_label_values(&[ingress, reason]).inc();
+    }
+
+    /// An attempt ended; `class` is `taken` or a [`Class`] label.
+    pub fn attempted(&self, path: &str, class: &str) {
+        self.attempts.with_label_values(&[path, class]).inc();
+        let now = unix_seconds();
+        self.last_attempt.set(now);
+        if class == "taken" {
+            self.last_success.set(now);
+        }
+    }
+
+    /// A phase of an attempt took that long; `phase` is one of [`PHASES`].
+    pub fn phase(&self, phase: &str, elapsed: Duration) {
+        self.attempt_seconds.with_label_values(&[phase]).observe(elapsed.as_secs_f64());
+    }
+
+    /// A login ended; `result` is one of [`LOGINS`].
+    pub fn login(&self, result: &str) {
+        self.logins.with_label_values(&[result]).inc();
+    }
+
+    /// A submission is being tried again.
+    pub fn retried(&self) {
+        self.retries.inc();
+    }
+
+    /// A recipient got its verdict.
+    pub fn recipient(&self, verdict: &str) {
+        self.recipients.with_label_values(&[verdict]).inc();
+    }
+
+    /// A client's connection, counted for as long as the guard lives.
+    #[must_use]
+    pub fn client_connected(&self) -> Connected {
+        let gauge = self.connections.with_label_values(&["ingress"]);
+        gauge.inc();
+        Connected(gauge)
+    }
+
+    /// The classic text format.
+    #[must_use]
+    pub fn render(&self, now: Snapshot) -> Vec<u8> {
+        self.in_flight_messages.set(signed(now.messages));
+        self.in_flight_bytes.set(signed(now.bytes));
+        self.connections.with_label_values(&["provider"]).set(signed(now.provider_connections));
+        let mut text = Vec::new();
+        // Writing into a Vec cannot fail, and a scrape with a part missing beats none.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        process::render(&mut text);
+        text
+    }
+}
+
+/// One client's connection in the gauge; leaves it when dropped.
+#[derive(Debug)]
+pub struct Connected(IntGauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn registered<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: C,
+) -> prometheus::Result<C> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> prometheus::Result<HistogramVec> {
+    registered(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Metrics {
+        Metrics::new(&["smtp:587 starttls".to_owned()], &["http", "smtp"]).unwrap()
+    }
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.render(Snapshot { messages: 3, bytes: 4096, provider_connections: 2 })).unwrap()
+    }
+
+    #[test]
+    fn every_series_exists_at_zero_and_none_is_added_by_use() {
+        let metrics = metrics();
+        let series = |text: String| text.lines().filter(|line| !line.starts_with('#')).count();
+        let before = series(text(&metrics));
+        metrics.answered("http", "taken", Duration::from_millis(3));
+        metrics.attempted("smtp:587 starttls", "unconfirmed");
+        metrics.refused("smtp", "overloaded");
+        metrics.recipient("rejected");
+        metrics.login("refused");
+        metrics.phase("tls", Duration::from_millis(3));
+        assert_eq!(series(text(&metrics)), before);
+        assert!(before < 250, "{before} series");
+    }
+
+    #[test]
+    fn gauges_are_of_the_moment() {
+        let metrics = metrics();
+        let guard = metrics.client_connected();
+        let shown = text(&metrics);
+        assert!(shown.contains("sidepost_in_flight_messages 3\n"), "{shown}");
+        assert!(shown.contains("sidepost_connections{side=\"ingress\"} 1\n"));
+        assert!(shown.contains("sidepost_connections{side=\"provider\"} 2\n"));
+        assert!(shown.contains("process_resident_memory_bytes "));
+        drop(guard);
+        assert!(text(&metrics).contains("sidepost_connections{side=\"ingress\"} 0\n"));
+    }
+}
