@@ -1,0 +1,292 @@
+//! SMTP as a client: the session with the provider.
+//!
+//! A [`transaction`] says what to write and what the answers mean, without sockets; this file runs it over a
+//! connection of the [`pool`], or over a new one, under the time limits of each step.
+
+mod capabilities;
+pub mod classify;
+mod connect;
+mod limits;
+mod outgoing;
+mod pool;
+mod reply;
+mod sasl;
+mod stream;
+mod tls;
+mod transaction;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::classify::Lost;
+use self::connect::{Dialer, Session};
+use self::limits::Limits;
+use self::outgoing::Outgoing;
+use self::pool::{Bounds, Connection, Pool};
+use self::reply::RawReply;
+use self::stream::Stream;
+use self::transaction::{After, Finish, Next, Transaction, Waiting};
+use super::{Attempt, Job, Phases};
+use crate::config::value::Value;
+use crate::outcome::{Failure, Receipt, Step};
+use crate::provider::{Link, Provider, Server};
+use crate::settings;
+
+/// A provider that takes content more slowly than this is taken for stalled.
+const SLOWEST_BYTES_PER_SECOND: usize = 8 * 1024;
+/// The least time for content, however small.
+const CONTENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a server that refused our bytes may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// QUIT is a courtesy.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+settings! {
+    /// The session's settings.
+    pub struct Config {
+        /// The most connections to the provider, per server.
+        connections: usize = "10",
+        /// The most messages over one connection.
+        connection_messages: usize = "100",
+        /// How long an unused connection is kept.
+        connection_idle: Duration = "30s",
+        /// How long name lookup, connection and TLS handshake may take, each.
+        connect_timeout: Duration = "10s",
+        /// How long the answer to a command may take.
+        reply_timeout: Duration = "30s",
+        /// How long the answer to the last byte of content may take; giving up there is what makes duplicates.
+        answer_timeout: Duration = "90s",
+        /// A file of further root certificates (PEM), beside the built-in ones.
+        ca_file: Option<PathBuf> = "",
+        /// The name given in EHLO; the host's own if it has a dot, else its address in brackets.
+        helo_name: Option<HeloName> = "",
+    }
+}
+
+/// A name to give in EHLO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeloName(String);
+
+impl Value for HeloName {
+    const EXPECTS: &'static str = "a host name such as `mail.example.com`";
+
+    fn parse(text: &str) -> Option<Self> {
+        crate::net::name::is_name(text).then(|| Self(text.to_owned()))
+    }
+}
+
+/// Whether a file of root certificates can be used.
+///
+/// # Errors
+/// Why not, in a sentence.
+pub fn check_roots(file: &std::path::Path) -> Result<(), String> {
+    tls::Tls::new(&[file]).map(|_| ())
+}
+
+/// Sends over SMTP.
+#[derive(Debug)]
+pub struct Smtp {
+    provider: Arc<Provider>,
+    dialer: Dialer,
+    pool: Arc<Pool>,
+    reply_timeout: Duration,
+    answer_timeout: Duration,
+}
+
+impl Smtp {
+    /// The transport for that provider. `host` is the name of this machine.
+    ///
+    /// # Errors
+    /// Where the root certificates cannot be read: a sentence.
+    pub fn new(provider: Arc<Provider>, config: &Config, host: &str, roots: &[PathBuf]) -> Result<Self, String> {
+        let files: Vec<_> = roots.iter().map(PathBuf::as_path).collect();
+        let bounds = Bounds {
+            connections: config.connections,
+            messages: config.connection_messages,
+            idle: config.connection_idle,
+        };
+        Ok(Self {
+            dialer: Dialer {
+                tls: tls::Tls::new(&files)?,
+                helo_name: config.helo_name.clone().map(|name| name.0).or_else(|| crate::net::name::full(host)),
+                credentials: provider.credentials.clone(),
+                connect_timeout: config.connect_timeout,
+                reply_timeout: config.reply_timeout,
+            },
+            pool: Pool::new(&provider.servers(), bounds),
+            provider,
+            reply_timeout: config.reply_timeout,
+            answer_timeout: config.answer_timeout,
+        })
+    }
+
+    /// Open connections to the provider, idle ones included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.pool.connections()
+    }
+
+    /// One attempt along one server.
+    pub async fn attempt(&self, server: &Server, job: &Job<'_>) -> Attempt {
+        let link = self.provider.link(server);
+        let limits = Limits { deadline: job.deadline, lifecycle: job.lifecycle };
+        let mut phases = Phases::default();
+        let result = match self.turn(server, &link, limits).await {
+            Ok(turn) => {
+                let result = self.send(server, &link, job, limits, &mut phases).await;
+                drop(turn);
+                result
+            }
+            Err(failure) => Err(failure),
+        };
+        Attempt { result, phases }
+    }
+
+    async fn turn(&self, server: &Server, link: &Link, limits: Limits<'_>) -> Result<Option<pool::Turn>, Failure> {
+        let started = Instant::now();
+        match limits.early(Duration::MAX, self.pool.turn(server)).await {
+            Ok(turn) => Ok(turn),
+            Err(Lost::Timeout(_)) => Err(classify::no_connection_free(started.elapsed(), link)),
+            Err(_) => Err(classify::ending(Step::Wait)),
+        }
+    }
+
+    /// Sends over a warm connection, and over the next one where that turns out to be dead; the last is a new one.
+    async fn send(
+        &self,
+        server: &Server,
+        link: &Link,
+        job: &Job<'_>,
+        limits: Limits<'_>,
+        phases: &mut Phases,
+    ) -> Result<Receipt, Failure> {
+        while let Some(connection) = self.pool.take(server) {
+            match self.run(connection, server, link, job, limits, phases).await {
+                Ran::Finished(result) => return result,
+                Ran::WasDead => {}
+            }
+        }
+        let session = self.dialer.open(server, link, limits, phases).await?;
+        let connection = self.pool.adopt(session);
+        match self.run(connection, server, link, job, limits, phases).await {
+            Ran::Finished(result) => result,
+            Ran::WasDead => Err(classify::lost(Step::Sender, &Lost::Closed, false, link)),
+        }
+    }
+
+    /// Runs the message's transaction over one connection.
+    async fn run(
+        &self,
+        mut connection: Connection,
+        server: &Server,
+        link: &Link,
+        job: &Job<'_>,
+        limits: Limits<'_>,
+        phases: &mut Phases,
+    ) -> Ran {
+        let started = Instant::now();
+        let warm = connection.is_warm();
+        let Session { stream, capabilities } = &mut connection.session;
+        let mut transaction = match Transaction::new(job.message, job.open, capabilities, connection.reset_first, link)
+        {
+            Ok(transaction) => transaction,
+            Err(failure) => {
+                self.give_back(server, connection, After::Reuse);
+                return Ran::Finished(Err(failure));
+            }
+        };
+        let Finish { result, connection: after } = loop {
+            match transaction.next() {
+                Next::Finished(finish) => break finish,
+                Next::Write(flight, step) => self.write(stream, flight, step, &mut transaction, limits).await,
+                Next::Read => match self.read(stream, &transaction, limits).await {
+                    Ok(reply) if warm && transaction.is_first_reply() && reply.code == 421 => return Ran::WasDead,
+                    Ok(reply) => transaction.reply(reply.into_reply()),
+                    Err(how) if warm && transaction.is_untouched() && !matches!(how, Lost::Ending) => {
+                        return Ran::WasDead;
+                    }
+                    Err(how) => transaction.lost(&how),
+                },
+            }
+        };
+        phases.send = Some(started.elapsed());
+        self.give_back(server, connection, after);
+        Ran::Finished(result)
+    }
+
+    async fn write(
+        &self,
+        stream: &mut Stream,
+        mut flight: Outgoing,
+        step: Step,
+        transaction: &mut Transaction<'_>,
+        limits: Limits<'_>,
+    ) {
+        let whole = Instant::now() + content_limit(transaction.content_length());
+        loop {
+            let written = if step == Step::Content {
+                // Content may outlast the deadline as long as the other side keeps taking it.
+                let limit = self.reply_timeout.min(whole.saturating_duration_since(Instant::now()));
+                limits.late(limit, stream.write_some(&mut flight)).await
+            } else {
+                limits.early(self.reply_timeout, stream.write_some(&mut flight)).await
+            };
+            match written {
+                Ok(Ok(false)) => {}
+                Ok(Ok(true)) => return transaction.written(),
+                // What the server said before it stopped listening may still be there to be read.
+                Ok(Err(_)) | Err(Lost::Timeout(_)) => return transaction.write_failed(),
+                Err(how) => return transaction.lost(&how),
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        stream: &mut Stream,
+        transaction: &Transaction<'_>,
+        limits: Limits<'_>,
+    ) -> Result<RawReply, Lost> {
+        match transaction.waiting() {
+            Waiting::LastWords => limits.late(LAST_WORDS, stream.read()).await?,
+            Waiting::Verdict => limits.late(self.answer_timeout, stream.read()).await?,
+            Waiting::Reply => limits.early(self.reply_timeout, stream.read()).await?,
+        }
+    }
+
+    fn give_back(&self, server: &Server, mut connection: Connection, after: After) {
+        connection.reset_first = after == After::ReuseAfterReset;
+        let done = match after {
+            After::Reuse | After::ReuseAfterReset => self.pool.put(server, connection),
+            After::Close => Some(connection),
+        };
+        if let Some(connection) = done {
+            tokio::spawn(quit(connection.session));
+        }
+    }
+}
+
+/// How long content may take in all.
+fn content_limit(length: usize) -> Duration {
+    CONTENT_TIMEOUT.max(Duration::from_secs((length / SLOWEST_BYTES_PER_SECOND) as u64))
+}
+
+/// How a transaction over a connection ended.
+enum Ran {
+    Finished(Result<Receipt, Failure>),
+    /// A warm connection had been closed by the other side: nothing was lost, nothing was said.
+    WasDead,
+}
+
+/// Says QUIT and waits a moment for the answer, so that the server sees an orderly end.
+async fn quit(session: Session) {
+    let mut stream = session.stream;
+    let farewell = async {
+        let _ = stream.write(Outgoing::commands("QUIT\r\n".into())).await;
+        let _ = stream.read().await;
+    };
+    let _ = tokio::time::timeout(QUIT_TIMEOUT, farewell).await;
+}

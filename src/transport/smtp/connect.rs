@@ -1,0 +1,310 @@
+//! From a server to an open session: name, connection, TLS, greeting, EHLO, login.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::capabilities::Capabilities;
+use super::classify::{self, Lost};
+use super::limits::Limits;
+use super::outgoing::Outgoing;
+use super::reply::RawReply;
+use super::sasl::Login;
+use super::stream::Stream;
+use super::tls::Tls;
+use crate::outcome::{Failure, Step};
+use crate::provider::{self, Credentials, Link, Server};
+use crate::transport::{LoginResult, Phases};
+
+/// RFC 8305 section 5: the next address is tried that long after the one before it.
+const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// More addresses than this are not tried.
+const MOST_ADDRESSES: usize = 8;
+
+/// Opens sessions.
+#[derive(Debug)]
+pub struct Dialer {
+    /// TLS, trusting what the settings say.
+    pub tls: Tls,
+    /// The name we give in EHLO; without one, the address that we come from (RFC 5321 section 4.1.4).
+    pub helo_name: Option<String>,
+    /// How to log in, if at all.
+    pub credentials: Option<Credentials>,
+    /// How long name lookup and connection may take, and each TLS handshake.
+    pub connect_timeout: Duration,
+    /// How long the answer to a command may take.
+    pub reply_timeout: Duration,
+}
+
+/// A session with a server that let us in.
+#[derive(Debug)]
+pub struct Session {
+    /// The connection.
+    pub stream: Stream,
+    /// What the server can do.
+    pub capabilities: Capabilities,
+}
+
+/// One session being opened.
+struct Opening<'a> {
+    dialer: &'a Dialer,
+    server: &'a Server,
+    link: &'a Link,
+    limits: Limits<'a>,
+    phases: &'a mut Phases,
+    helo_name: String,
+}
+
+impl Dialer {
+    /// Opens a session along the server.
+    ///
+    /// # Errors
+    /// The link that broke, as a [`Failure`].
+    pub async fn open(
+        &self,
+        server: &Server,
+        link: &Link,
+        limits: Limits<'_>,
+        phases: &mut Phases,
+    ) -> Result<Session, Failure> {
+        let mut opening = Opening { dialer: self, server, link, limits, phases, helo_name: String::new() };
+        let tcp = opening.connect().await?;
+        let (stream, capabilities) = match server.tls {
+            provider::Tls::None => opening.greet(Stream::plain(tcp)).await?,
+            provider::Tls::Implicit => {
+                let stream = opening.handshake(tcp).await?;
+                opening.greet(stream).await?
+            }
+            provider::Tls::StartTls => {
+                let (stream, capabilities) = opening.greet(Stream::plain(tcp)).await?;
+                opening.start_tls(stream, &capabilities).await?
+            }
+        };
+        opening.log_in(stream, capabilities).await
+    }
+}
+
+impl Opening<'_> {
+    async fn connect(&mut self) -> Result<TcpStream, Failure> {
+        let started = Instant::now();
+        let addresses = self.resolve().await?;
+        let limit = self.dialer.connect_timeout;
+        let connected = self.limits.early(limit, race(addresses)).await;
+        self.phases.connect = Some(started.elapsed());
+        let tcp = match connected {
+            Ok(Ok(tcp)) => tcp,
+            Ok(Err(error)) => return Err(classify::connect(&error, self.link)),
+            Err(Lost::Timeout(limit)) => return Err(classify::connect(&timed_out(limit), self.link)),
+            Err(how) => return Err(classify::lost(Step::Connect, &how, false, self.link)),
+        };
+        // Flights are written whole; waiting for more would only cost time.
+        tcp.set_nodelay(true).map_err(|error| classify::connect(&error, self.link))?;
+        self.helo_name = self.dialer.helo_name.clone().unwrap_or_else(|| address_literal(&tcp));
+        Ok(tcp)
+    }
+
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
+        if let Ok(ip) = self.server.host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Ok(vec![(ip, self.server.port).into()]);
+        }
+        let lookup = tokio::net::lookup_host((&*self.server.host, self.server.port));
+        let limit = self.dialer.connect_timeout;
+        match self.limits.early(limit, lookup).await {
+            Ok(Ok(found)) => Ok(in_turn(found.collect())),
+            Ok(Err(error)) => Err(classify::name(&error, self.link)),
+            Err(Lost::Timeout(limit)) => Err(classify::name_timeout(limit, self.link)),
+            Err(how) => Err(classify::lost(Step::Dns, &how, false, self.link)),
+        }
+    }
+
+    async fn handshake(&mut self, tcp: TcpStream) -> Result<Stream, Failure> {
+        let started = Instant::now();
+        let handshake = self.dialer.tls.connect(&self.server.host, tcp);
+        let done = self.limits.early(self.dialer.connect_timeout, handshake).await;
+        self.phases.tls = Some(started.elapsed());
+        match done {
+            Ok(Ok(tls)) => Ok(Stream::tls(tls)),
+            Ok(Err(error)) => Err(classify::tls(&error, self.server.tls == provider::Tls::Implicit, self.link)),
+            Err(how) => Err(classify::lost(Step::Tls, &how, false, self.link)),
+        }
+    }
+
+    async fn greet(&mut self, mut stream: Stream) -> Result<(Stream, Capabilities), Failure> {
+        self.expect_positive(&mut stream, Step::Greeting).await?;
+        let capabilities = self.hello(&mut stream).await?;
+        Ok((stream, capabilities))
+    }
+
+    async fn hello(&mut self, stream: &mut Stream) -> Result<Capabilities, Failure> {
+        let line = format!("EHLO {}\r\n", self.helo_name);
+        self.say(stream, line, Step::Hello).await?;
+        let reply = self.expect_positive(stream, Step::Hello).await?;
+        Ok(Capabilities::parse(&reply))
+    }
+
+    async fn start_tls(
+        &mut self,
+        mut stream: Stream,
+        before: &Capabilities,
+    ) -> Result<(Stream, Capabilities), Failure> {
+        if !before.starttls {
+            return Err(classify::starttls_missing(self.link));
+        }
+        self.say(&mut stream, "STARTTLS\r\n".to_owned(), Step::StartTls).await?;
+        self.expect_positive(&mut stream, Step::StartTls).await?;
+        let tcp = stream.into_plain().ok_or_else(|| classify::tls_injection(self.link))?;
+        let mut stream = self.handshake(tcp).await?;
+        // What was said before TLS counts for nothing (RFC 3207 section 4.2).
+        let capabilities = self.hello(&mut stream).await?;
+        Ok((stream, capabilities))
+    }
+
+    async fn log_in(&mut self, mut stream: Stream, capabilities: Capabilities) -> Result<Session, Failure> {
+        let Some(credentials) = self.dialer.credentials.as_ref() else {
+            return Ok(Session { stream, capabilities });
+        };
+        let login = Login::new(credentials, &capabilities.auth)
+            .ok_or_else(|| classify::no_mechanism(&capabilities.auth, self.link))?;
+        let started = Instant::now();
+        let result = self.authenticate(&mut stream, login).await;
+        self.phases.login = Some(started.elapsed());
+        self.phases.login_result = Some(LoginResult::of(&result));
+        result.map(|()| Session { stream, capabilities })
+    }
+
+    async fn authenticate(&mut self, stream: &mut Stream, mut login: Login) -> Result<(), Failure> {
+        while let Some(line) = login.next_line() {
+            self.say(stream, line, Step::Auth).await?;
+            let reply = self.hear(stream, Step::Auth).await?;
+            match reply.code {
+                235 => return Ok(()),
+                334 => {}
+                _ => return Err(classify::refused(Step::Auth, reply.into_reply(), self.link)),
+            }
+        }
+        let reply = RawReply { code: 334, lines: vec![b"one challenge more than the mechanism has".to_vec()] };
+        Err(classify::refused(Step::Auth, reply.into_reply(), self.link))
+    }
+
+    async fn say(&self, stream: &mut Stream, line: String, step: Step) -> Result<(), Failure> {
+        let write = stream.write(Outgoing::commands(line.into()));
+        match self.limits.early(self.dialer.reply_timeout, write).await {
+            Ok(Ok(())) => Ok(()),
+            // A server that refuses and closes at once leaves its reason behind, to be read next.
+            Ok(Err(_)) => Ok(()),
+            Err(how) => Err(classify::lost(step, &how, false, self.link)),
+        }
+    }
+
+    async fn hear(&self, stream: &mut Stream, step: Step) -> Result<RawReply, Failure> {
+        let heard = self.limits.early(self.dialer.reply_timeout, stream.read()).await;
+        heard.and_then(|reply| reply).map_err(|how| match (how, step) {
+            // A certificate that the server refuses to use, say, arrives as an alert after the handshake.
+            (Lost::Io(error), Step::Hello)
+                if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) =>
+            {
+                classify::tls(&error, self.server.tls == provider::Tls::Implicit, self.link)
+            }
+            (how, step) => classify::lost(step, &how, false, self.link),
+        })
+    }
+
+    async fn expect_positive(&self, stream: &mut Stream, step: Step) -> Result<RawReply, Failure> {
+        let reply = self.hear(stream, step).await?;
+        if (200..300).contains(&reply.code) {
+            return Ok(reply);
+        }
+        Err(classify::refused(step, reply.into_reply(), self.link))
+    }
+}
+
+/// The address that we come from, in brackets (RFC 5321 section 4.1.3).
+fn address_literal(tcp: &TcpStream) -> String {
+    match tcp.local_addr().map(|address| address.ip().to_canonical()) {
+        Ok(IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
+        Ok(IpAddr::V4(ip)) => format!("[{ip}]"),
+        Err(_) => "[127.0.0.1]".to_owned(),
+    }
+}
+
+/// Both families in turn, the resolver's first choice first (RFC 8305 section 4).
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let mut second = second.into_iter();
+    let mut mixed: Vec<_> = first.into_iter().flat_map(|a| std::iter::once(a).chain(second.next())).collect();
+    mixed.extend(second);
+    mixed.truncate(MOST_ADDRESSES);
+    mixed
+}
+
+/// Connects to whichever address answers first; each gets a head start before the next (RFC 8305 section 5).
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
+    let mut running = JoinSet::new();
+    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        let more = waiting.next();
+        let none_left = more.is_none();
+        if let Some(address) = more {
+            running.spawn(TcpStream::connect(address));
+        }
+        match next_result(&mut running, none_left).await {
+            Some(Ok(tcp)) => return Ok(tcp),
+            Some(Err(error)) => last_error = error,
+            None => {}
+        }
+        if none_left && running.is_empty() {
+            return Err(last_error);
+        }
+    }
+}
+
+/// The next attempt to end; nothing where the head start is over before that.
+async fn next_result(running: &mut JoinSet<io::Result<TcpStream>>, wait: bool) -> Option<io::Result<TcpStream>> {
+    let ended = if wait {
+        running.join_next().await
+    } else {
+        tokio::time::timeout(CONNECTION_ATTEMPT_DELAY, running.join_next()).await.ok()?
+    };
+    ended.map(|joined| joined.unwrap_or_else(|error| Err(io::Error::other(error))))
+}
+
+fn timed_out(limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:.1} s", limit.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let given = addresses(&["[::1]:1", "[::2]:1", "127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1"]);
+        let mixed = addresses(&["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1", "127.0.0.3:1"]);
+        assert_eq!(in_turn(given), mixed);
+        assert!(in_turn(Vec::new()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_refused_address_does_not_stop_the_next() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let closed = {
+            let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            other.local_addr().unwrap()
+        };
+        let tcp = race(vec![closed, open]).await.unwrap();
+        assert_eq!(tcp.peer_addr().unwrap(), open);
+        assert_eq!(race(vec![closed]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(race(Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

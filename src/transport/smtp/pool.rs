@@ -1,0 +1,172 @@
+//! Connections kept warm: so many at most, the last used first, each for so long and so many messages.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::connect::Session;
+use crate::provider::Server;
+
+/// No connection is kept longer than this: load balancers in between drop old ones without a word.
+const LONGEST_LIFE: Duration = Duration::from_secs(600);
+
+/// A session with its history.
+#[derive(Debug)]
+pub struct Connection {
+    /// The session.
+    pub session: Session,
+    /// Whether RSET has to come before the next message.
+    pub reset_first: bool,
+    messages: usize,
+    opened: Instant,
+    idle_since: Instant,
+    _counted: Counted,
+}
+
+impl Connection {
+    /// Whether a message went over it before: then it may have been closed meanwhile.
+    #[must_use]
+    pub fn is_warm(&self) -> bool {
+        self.messages > 0
+    }
+}
+
+/// How many connections, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The most connections per server.
+    pub connections: usize,
+    /// The most messages over one connection.
+    pub messages: usize,
+    /// How long a connection may lie unused.
+    pub idle: Duration,
+}
+
+/// The connections of a provider, by server.
+#[derive(Debug)]
+pub struct Pool {
+    bounds: Bounds,
+    paths: HashMap<Server, Lane>,
+    open: Arc<AtomicUsize>,
+}
+
+/// The connections of one server.
+///
+/// A new connection is opened only by who has a turn and finds none idle; so connections in use and idle ones
+/// together are never more than there are turns.
+#[derive(Debug)]
+struct Lane {
+    turns: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// Leave to use one connection of a server.
+#[derive(Debug)]
+pub struct Turn {
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    /// An empty pool, and the task that closes what lies unused; it ends with the pool.
+    #[must_use]
+    pub fn new(servers: &[Server], bounds: Bounds) -> Arc<Self> {
+        let lane = || Lane { turns: Arc::new(Semaphore::new(bounds.connections)), idle: Mutex::default() };
+        let paths = servers.iter().map(|server| (server.clone(), lane())).collect();
+        let pool = Arc::new(Self { bounds, paths, open: Arc::default() });
+        tokio::spawn(close_unused(Arc::downgrade(&pool), bounds.idle));
+        pool
+    }
+
+    /// Waits for leave to use a connection. Whoever asks first gets it first.
+    pub async fn turn(&self, server: &Server) -> Option<Turn> {
+        let turn = Arc::clone(&self.paths.get(server)?.turns).acquire_owned().await.ok()?;
+        Some(Turn { _turn: turn })
+    }
+
+    /// A warm connection, if there is one that is still good.
+    pub fn take(&self, server: &Server) -> Option<Connection> {
+        let lane = self.paths.get(server)?;
+        loop {
+            let mut connection = lane.idle().pop()?;
+            if self.is_fresh(&connection) && !connection.session.stream.is_stale() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Makes a new session a connection of the pool.
+    pub fn adopt(&self, session: Session) -> Connection {
+        let now = Instant::now();
+        let counted = Counted::new(&self.open);
+        Connection { session, reset_first: false, messages: 0, opened: now, idle_since: now, _counted: counted }
+    }
+
+    /// Takes a connection back after a message; gives it back where it has done its share.
+    pub fn put(&self, server: &Server, mut connection: Connection) -> Option<Connection> {
+        connection.messages += 1;
+        connection.idle_since = Instant::now();
+        match self.paths.get(server) {
+            Some(lane) if self.is_fresh(&connection) => {
+                lane.idle().push(connection);
+                None
+            }
+            _ => Some(connection),
+        }
+    }
+
+    fn is_fresh(&self, connection: &Connection) -> bool {
+        connection.messages < self.bounds.messages
+            && connection.idle_since.elapsed() < self.bounds.idle
+            && connection.opened.elapsed() < LONGEST_LIFE
+    }
+
+    /// Open connections, idle ones included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn drain_unused(&self) -> Vec<Connection> {
+        let unused = |lane: &Lane| lane.idle().extract_if(.., |c| !self.is_fresh(c)).collect::<Vec<_>>();
+        self.paths.values().flat_map(unused).collect()
+    }
+}
+
+impl Lane {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        // A panic elsewhere cannot leave a list of connections half changed.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of the open connections in the count.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn close_unused(pool: Weak<Pool>, idle: Duration) {
+    let mut tick = tokio::time::interval((idle / 4).max(Duration::from_millis(100)));
+    loop {
+        tick.tick().await;
+        let Some(pool) = pool.upgrade() else { return };
+        for connection in pool.drain_unused() {
+            tokio::spawn(super::quit(connection.session));
+        }
+    }
+}

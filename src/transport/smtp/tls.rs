@@ -1,0 +1,63 @@
+//! TLS towards the provider: always verified, TLS 1.2 with AEAD at the least, sessions resumed.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Verified TLS as a client.
+#[derive(Clone)]
+pub struct Tls(TlsConnector);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl Tls {
+    /// TLS that trusts the built-in roots and those in `files` (PEM).
+    ///
+    /// # Errors
+    /// A file that cannot be read or has no certificate, with its name.
+    pub fn new(files: &[&Path]) -> Result<Self, String> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for file in files {
+            add_roots(&mut roots, file)?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// The handshake.
+    ///
+    /// # Errors
+    /// Where it fails; `rustls::Error` is inside where that is the reason.
+    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        self.0.connect(name, tcp).await
+    }
+}
+
+fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
+    let shown = file.display();
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let mut count = 0;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| format!("{shown} is not PEM: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("{shown} has a certificate that is no root: {error}"))?;
+        count += 1;
+    }
+    if count == 0 { Err(format!("{shown} has no certificate in it")) } else { Ok(()) }
+}

@@ -1,0 +1,773 @@
+//! One message through an open session, without sockets: what to write next, which reply is due, what it means.
+//!
+//! With PIPELINING, everything that does not depend on an answer goes out in one flight. The content goes with it
+//! (CHUNKING) or directly after it (DATA) unless all-or-nothing was asked for several recipients: then their answers
+//! are waited for, since content once sent cannot be taken back.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use super::capabilities::Capabilities;
+use super::classify::{self, Lost};
+use super::outgoing::{Framing, Outgoing};
+use crate::message::Message;
+use crate::outcome::{Class, Failure, Receipt, Reply, Step, Verdict};
+use crate::provider::Link;
+
+/// Larger content does not go out in the flight of the envelope: a refused sender would have cost its transfer,
+/// and the one round trip saved is small beside it.
+const LARGEST_EARLY_CHUNK: usize = 512 * 1024;
+
+/// What to do now.
+#[derive(Debug)]
+pub enum Next {
+    /// Write these bytes; `step` is what they belong to, for the time limit.
+    Write(Outgoing, Step),
+    /// Wait for a reply.
+    Read,
+    /// The transaction is over.
+    Finished(Finish),
+}
+
+/// How it ended, and what the connection is good for now.
+#[derive(Debug)]
+pub struct Finish {
+    /// What became of the message.
+    pub result: Result<Receipt, Failure>,
+    /// What may be done with the connection.
+    pub connection: After,
+}
+
+/// What a reply that is waited for would decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Nothing lasting: another attempt could ask the same.
+    Reply,
+    /// The fate of content that is out: giving up makes it unknown.
+    Verdict,
+    /// Nothing more: the other side has stopped listening.
+    LastWords,
+}
+
+/// What a connection is good for after a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// The next transaction.
+    Reuse,
+    /// The next transaction, if RSET comes first: an envelope was left open.
+    ReuseAfterReset,
+    /// Nothing.
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Reset,
+    Mail,
+    /// By place in the envelope.
+    Recipient(usize),
+    Data,
+    /// The content as one chunk.
+    Chunk,
+    /// The content after a 354, dot and all.
+    Content,
+    /// A lone dot, to end a DATA that nobody wanted; its answer does not matter.
+    LoneDot,
+}
+
+/// One transaction in progress.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    message: &'a Message,
+    capabilities: &'a Capabilities,
+    link: &'a Link,
+    /// To be sent.
+    queue: VecDeque<Command>,
+    /// Sent, not answered.
+    due: VecDeque<Command>,
+    /// What was said about each recipient; `Accepted` is for now only the answer to RCPT.
+    recipients: Vec<(usize, Verdict)>,
+    /// How many replies came.
+    replies: usize,
+    mail_accepted: bool,
+    /// All bytes of the content were written.
+    content_is_out: bool,
+    /// A flight was not written whole.
+    write_failed: bool,
+    /// The gravest refusal of a recipient so far.
+    recipient_failure: Option<Failure>,
+    /// The message has failed; what is still due does not change that.
+    failure: Option<Failure>,
+    finish: Option<Finish>,
+}
+
+impl<'a> Transaction<'a> {
+    /// A transaction for the recipients at the places `open` of the message's envelope.
+    ///
+    /// # Errors
+    /// Where the message needs something that the server did not offer; nothing was said to it then.
+    pub fn new(
+        message: &'a Message,
+        open: &[usize],
+        capabilities: &'a Capabilities,
+        reset_first: bool,
+        link: &'a Link,
+    ) -> Result<Self, Failure> {
+        check(message, capabilities, link)?;
+        let mut transaction = Self {
+            message,
+            capabilities,
+            link,
+            queue: VecDeque::with_capacity(open.len() + 3),
+            due: VecDeque::with_capacity(open.len() + 3),
+            recipients: Vec::with_capacity(open.len()),
+            replies: 0,
+            mail_accepted: false,
+            content_is_out: false,
+            write_failed: false,
+            recipient_failure: None,
+            failure: None,
+            finish: None,
+        };
+        transaction.queue.extend(reset_first.then_some(Command::Reset));
+        transaction.queue.push_back(Command::Mail);
+        transaction.queue.extend(open.iter().map(|&place| Command::Recipient(place)));
+        if capabilities.pipelining && (open.len() == 1 || !message.all_or_nothing) {
+            let small = message.content.len() <= LARGEST_EARLY_CHUNK;
+            let chunk = capabilities.chunking && small;
+            transaction.queue.push_back(if chunk { Command::Chunk } else { Command::Data });
+        }
+        Ok(transaction)
+    }
+
+    /// What to do now.
+    pub fn next(&mut self) -> Next {
+        if let Some(finish) = self.finish.take() {
+            return Next::Finished(finish);
+        }
+        match self.due.front() {
+            Some(_) => Next::Read,
+            None => self.flight(),
+        }
+    }
+
+    /// The next flight: all that is queued, or one command where the server wants them one by one.
+    fn flight(&mut self) -> Next {
+        let count = if self.capabilities.pipelining { self.queue.len() } else { 1 };
+        let mut lines = String::with_capacity(64 * count);
+        let mut framing = None;
+        let mut last = Step::Sender;
+        for command in self.queue.drain(..count) {
+            write_command(&mut lines, command, self.message, self.capabilities);
+            framing = framing_of(command);
+            last = if framing.is_some() { Step::Content } else { step(command) };
+            self.due.push_back(command);
+        }
+        let outgoing = match framing {
+            Some(framing) => Outgoing::with_content(lines.into(), &self.message.content, framing),
+            None => Outgoing::commands(lines.into()),
+        };
+        Next::Write(outgoing, last)
+    }
+
+    /// The last flight was written whole.
+    pub fn written(&mut self) {
+        self.content_is_out |= self.due.iter().any(|&command| framing_of(command).is_some());
+    }
+
+    /// The last flight was not written whole. What was answered before that may still be read.
+    pub fn write_failed(&mut self) {
+        self.write_failed = true;
+    }
+
+    /// What the next reply would decide.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        match (self.write_failed, self.content_is_out) {
+            (true, _) => Waiting::LastWords,
+            (false, true) => Waiting::Verdict,
+            (false, false) => Waiting::Reply,
+        }
+    }
+
+    /// How many bytes the content has.
+    #[must_use]
+    pub fn content_length(&self) -> usize {
+        self.message.content.len()
+    }
+
+    /// Whether no reply has come yet.
+    #[must_use]
+    pub fn is_first_reply(&self) -> bool {
+        self.replies == 0
+    }
+
+    /// Whether nothing was answered and no whole content is out: on another connection nothing would be different.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.replies == 0 && !self.content_is_out
+    }
+
+    /// The reply to the oldest unanswered command has come.
+    pub fn reply(&mut self, reply: Reply) {
+        let Some(command) = self.due.pop_front() else { return };
+        self.replies += 1;
+        if reply.code == 421 && command != Command::LoneDot {
+            return self.closing(command, reply);
+        }
+        match command {
+            // Whether RSET or a lone dot was liked changes nothing for this message.
+            Command::Reset | Command::LoneDot => {}
+            Command::Mail => self.mail(reply),
+            Command::Recipient(place) => self.recipient(place, reply),
+            Command::Data => self.data(reply),
+            Command::Chunk | Command::Content => return self.content(reply),
+        }
+        self.proceed();
+    }
+
+    /// 421 to whatever: the server closes the connection and has taken nothing.
+    fn closing(&mut self, command: Command, reply: Reply) {
+        let failure = match self.failure.take() {
+            Some(failure) => failure,
+            None => self.with_verdicts(classify::refused(step(command), reply, self.link)),
+        };
+        self.finish(Err(failure), After::Close);
+    }
+
+    fn mail(&mut self, reply: Reply) {
+        self.mail_accepted = reply.is_positive();
+        if !self.mail_accepted {
+            self.queue.clear();
+            self.failure = Some(classify::refused(Step::Sender, reply, self.link));
+        }
+    }
+
+    fn recipient(&mut self, place: usize, reply: Reply) {
+        if !self.mail_accepted {
+            return;
+        }
+        if reply.is_positive() {
+            self.recipients.push((place, Verdict::Accepted(reply)));
+        } else {
+            let failure = classify::refused(Step::Recipient, reply, self.link);
+            self.recipients.push((place, verdict_of(&failure)));
+            self.recipient_failure = Some(graver(self.recipient_failure.take(), failure));
+        }
+        let more = |commands: &VecDeque<Command>| commands.iter().any(|c| matches!(c, Command::Recipient(_)));
+        if !more(&self.due) && !more(&self.queue) {
+            self.envelope_answered();
+        }
+    }
+
+    /// Every recipient was answered: does the content go out?
+    fn envelope_answered(&mut self) {
+        let accepted = self.recipients.iter().any(|(_, verdict)| matches!(verdict, Verdict::Accepted(_)));
+        if accepted && !self.message.all_or_nothing {
+            return;
+        }
+        if let Some(failure) = self.recipient_failure.take() {
+            self.queue.clear();
+            self.failure = Some(self.with_verdicts(failure));
+        }
+    }
+
+    /// The verdicts that fell before a failure; who was merely accepted by RCPT got nothing.
+    fn with_verdicts(&self, mut failure: Failure) -> Failure {
+        let fell = self.recipients.iter().filter(|(_, verdict)| !matches!(verdict, Verdict::Accepted(_)));
+        failure.recipients = fell.cloned().collect();
+        failure
+    }
+
+    fn data(&mut self, reply: Reply) {
+        match (reply.code, self.failure.is_some()) {
+            (354, false) => self.queue.push_back(Command::Content),
+            // RFC 2920 section 3.1: a 354 that nobody wanted any more is owed a lone dot.
+            (354, true) => self.queue.push_back(Command::LoneDot),
+            (_, true) => {}
+            (_, false) => {
+                let failure = classify::refused(Step::Data, reply, self.link);
+                self.failure = Some(self.failed_for_the_accepted(failure));
+            }
+        }
+    }
+
+    fn content(&mut self, reply: Reply) {
+        if self.write_failed && reply.is_positive() {
+            // A yes to content that we know to be incomplete is worth nothing.
+            return self.lost(&Lost::Closed);
+        }
+        if reply.is_positive() {
+            let taken = |verdict: &mut Verdict| {
+                if matches!(verdict, Verdict::Accepted(_)) {
+                    *verdict = Verdict::Accepted(reply.clone());
+                }
+            };
+            self.recipients.iter_mut().for_each(|(_, verdict)| taken(verdict));
+            let recipients = std::mem::take(&mut self.recipients);
+            return self.finish(Ok(Receipt { reply, recipients }), After::Reuse);
+        }
+        let failure = classify::refused(Step::Final, reply, self.link);
+        let failure = self.failed_for_the_accepted(failure);
+        self.finish(Err(failure), After::Reuse);
+    }
+
+    /// A failure of the content is the verdict on every recipient that was accepted.
+    fn failed_for_the_accepted(&mut self, failure: Failure) -> Failure {
+        let verdict = verdict_of(&failure);
+        for (_, slot) in &mut self.recipients {
+            if matches!(slot, Verdict::Accepted(_)) {
+                *slot = verdict.clone();
+            }
+        }
+        self.with_verdicts(failure)
+    }
+
+    /// Decides what follows once all that was sent is answered, or cannot matter any more.
+    fn proceed(&mut self) {
+        // Some servers do not swallow a chunk that they no longer want, and take it for commands.
+        if self.failure.is_some() && self.due.back() == Some(&Command::Chunk) {
+            return self.finish_failed(After::Close);
+        }
+        if !self.due.is_empty() || !self.queue.is_empty() {
+            return;
+        }
+        if self.failure.is_some() {
+            let after = if self.mail_accepted { After::ReuseAfterReset } else { After::Reuse };
+            return self.finish_failed(after);
+        }
+        self.queue.push_back(if self.capabilities.chunking { Command::Chunk } else { Command::Data });
+    }
+
+    fn finish_failed(&mut self, connection: After) {
+        if let Some(failure) = self.failure.take() {
+            self.finish(Err(failure), connection);
+        }
+    }
+
+    fn finish(&mut self, result: Result<Receipt, Failure>, connection: After) {
+        let connection = if self.write_failed { After::Close } else { connection };
+        self.finish = Some(Finish { result, connection });
+    }
+
+    /// No further reply will come.
+    pub fn lost(&mut self, how: &Lost) {
+        let failure = match self.failure.take() {
+            Some(failure) => failure,
+            None => self.lost_without_verdict(how),
+        };
+        self.finish(Err(failure), After::Close);
+    }
+
+    fn lost_without_verdict(&mut self, how: &Lost) -> Failure {
+        let step = self.due.front().map_or(Step::Sender, |&command| step(command));
+        let mut failure = classify::lost(step, how, self.content_is_out, self.link);
+        failure.recipients = std::mem::take(&mut self.recipients);
+        if failure.class == Class::Unconfirmed {
+            let unanswered = self.due.iter().filter_map(|command| match command {
+                Command::Recipient(place) => Some((*place, Verdict::Unknown)),
+                Command::Reset
+                | Command::Mail
+                | Command::Data
+                | Command::Chunk
+                | Command::Content
+                | Command::LoneDot => None,
+            });
+            failure.recipients.extend(unanswered);
+        }
+        for (_, verdict) in &mut failure.recipients {
+            if matches!(verdict, Verdict::Accepted(_)) {
+                *verdict = if failure.class == Class::Unconfirmed { Verdict::Unknown } else { Verdict::NotSent };
+            }
+        }
+        failure
+    }
+}
+
+/// What the message needs and the server lacks.
+fn check(message: &Message, capabilities: &Capabilities, link: &Link) -> Result<(), Failure> {
+    let size = message.content.len();
+    match capabilities.size_limit() {
+        Some(limit) if size as u64 > limit => return Err(classify::too_large(size, limit, link)),
+        _ => {}
+    }
+    if message.envelope.needs_smtputf8() && !capabilities.smtputf8 {
+        let what = "an address whose local part is not ASCII";
+        return Err(classify::unsupported("SMTPUTF8", what, link));
+    }
+    if message.content.is_eight_bit() && !capabilities.eight_bit {
+        return Err(classify::unsupported("8BITMIME", "8-bit content", link));
+    }
+    Ok(())
+}
+
+fn write_command(lines: &mut String, command: Command, message: &Message, capabilities: &Capabilities) {
+    // Writing into a String cannot fail.
+    let _ = match command {
+        Command::Reset => write!(lines, "RSET\r\n"),
+        Command::Mail => write_mail(lines, message, capabilities),
+        Command::Recipient(place) => match message.envelope.recipients().get(place) {
+            Some(address) => write!(lines, "RCPT TO:<{address}>\r\n"),
+            None => Ok(()),
+        },
+        Command::Data => write!(lines, "DATA\r\n"),
+        Command::Chunk => write!(lines, "BDAT {} LAST\r\n", message.content.len()),
+        Command::Content => Ok(()),
+        Command::LoneDot => write!(lines, ".\r\n"),
+    };
+}
+
+fn write_mail(lines: &mut String, message: &Message, capabilities: &Capabilities) -> std::fmt::Result {
+    match message.envelope.sender() {
+        Some(sender) => write!(lines, "MAIL FROM:<{sender}>")?,
+        None => write!(lines, "MAIL FROM:<>")?,
+    }
+    if capabilities.size.is_some() {
+        write!(lines, " SIZE={}", message.content.len())?;
+    }
+    if message.content.is_eight_bit() {
+        lines.push_str(" BODY=8BITMIME");
+    }
+    if message.envelope.needs_smtputf8() {
+        lines.push_str(" SMTPUTF8");
+    }
+    write!(lines, "\r\n")
+}
+
+/// How the content goes out with this command; nothing where it does not.
+fn framing_of(command: Command) -> Option<Framing> {
+    match command {
+        Command::Content => Some(Framing::Dots),
+        Command::Chunk => Some(Framing::Chunk),
+        Command::Reset | Command::Mail | Command::Recipient(_) | Command::Data | Command::LoneDot => None,
+    }
+}
+
+fn step(command: Command) -> Step {
+    match command {
+        Command::Reset | Command::Mail => Step::Sender,
+        Command::Recipient(_) => Step::Recipient,
+        Command::Data => Step::Data,
+        Command::Chunk | Command::Content | Command::LoneDot => Step::Final,
+    }
+}
+
+/// What a failure of the message, or of one recipient, means for the recipient.
+fn verdict_of(failure: &Failure) -> Verdict {
+    match (&failure.reply, failure.class) {
+        (Some(reply), Class::Permanent) => Verdict::Rejected(reply.clone()),
+        (Some(reply), Class::Transient | Class::Throttled) => Verdict::Deferred(reply.clone()),
+        _ => Verdict::NotSent,
+    }
+}
+
+/// Which of two recipients' failures is the message's: us before the message, the lasting before the passing.
+fn graver(known: Option<Failure>, new: Failure) -> Failure {
+    let weight = |failure: &Failure| match failure.class {
+        Class::Misconfigured => 3,
+        Class::Permanent => 2,
+        Class::Throttled => 1,
+        Class::Transient | Class::Unreachable | Class::Unconfirmed => 0,
+    };
+    match known {
+        Some(known) if weight(&known) >= weight(&new) => known,
+        _ => new,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::outgoing::no_slices;
+    use super::super::reply;
+    use super::*;
+    use crate::message::content::BareNewline;
+    use crate::message::{Address, Content, Envelope, Id};
+    use crate::outcome::Reason;
+
+    const PLAIN: &[&str] = &["x"];
+    const PIPELINING: &[&str] = &["x", "PIPELINING", "SIZE 1000"];
+    const CHUNKING: &[&str] = &["x", "PIPELINING", "CHUNKING"];
+
+    fn link() -> Link {
+        Link { provider: "smtp".into(), host: "mail.example".into(), port: 587, login_help: "" }
+    }
+
+    fn capabilities(lines: &[&str]) -> Capabilities {
+        let lines = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
+        Capabilities::parse(&reply::RawReply { code: 250, lines })
+    }
+
+    fn message(recipients: usize, all_or_nothing: bool) -> Message {
+        let address = |n| Address::parse(&format!("r{n}@b.test")).unwrap();
+        let envelope = Envelope::new(Some(Address::parse("s@a.test").unwrap()), (0..recipients).map(address).collect());
+        Message {
+            id: Id::new(),
+            envelope: envelope.unwrap(),
+            content: Content::from_bytes(b"S: x\r\n\r\n.hi\r\n", BareNewline::Reject).unwrap(),
+            message_id: "1@a.test".into(),
+            all_or_nothing,
+        }
+    }
+
+    fn bytes(mut outgoing: Outgoing) -> String {
+        let mut all = Vec::new();
+        while !outgoing.is_done() {
+            let mut slices = no_slices();
+            let count = outgoing.slices(&mut slices);
+            let piece: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+            outgoing.advance(piece.len());
+            all.extend(piece);
+        }
+        String::from_utf8(all).unwrap()
+    }
+
+    fn parsed(line: &str) -> Reply {
+        reply::take(&mut format!("{line}\r\n").as_str().into()).unwrap().unwrap().into_reply()
+    }
+
+    /// Runs a transaction; a reply `-` closes the connection, `!` makes the pending write fail.
+    fn run(extensions: &[&str], message: &Message, replies: &[&str]) -> (String, Finish) {
+        let (capabilities, link) = (capabilities(extensions), link());
+        let open: Vec<_> = (0..message.envelope.recipients().len()).collect();
+        let mut transaction = Transaction::new(message, &open, &capabilities, false, &link).unwrap();
+        let mut replies = replies.iter();
+        let mut wire = String::new();
+        loop {
+            match transaction.next() {
+                Next::Finished(finish) => return (wire, finish),
+                Next::Write(outgoing, _) => {
+                    wire.push_str(&bytes(outgoing));
+                    wire.push('|');
+                    transaction.written();
+                }
+                Next::Read => match replies.next() {
+                    Some(&"-") | None => transaction.lost(&Lost::Closed),
+                    Some(line) => transaction.reply(parsed(line)),
+                },
+            }
+        }
+    }
+
+    fn labels(verdicts: &[(usize, Verdict)]) -> Vec<&'static str> {
+        verdicts.iter().map(|(_, verdict)| verdict.label()).collect()
+    }
+
+    /// Flights end in `|`.
+    fn taken(extensions: &[&str], message: &Message, replies: &[&str], flights: &str, verdicts: &[&str]) {
+        let (wire, finish) = run(extensions, message, replies);
+        assert_eq!(wire, flights);
+        let receipt = finish.result.unwrap();
+        assert_eq!(labels(&receipt.recipients), verdicts);
+        assert_eq!(finish.connection, After::Reuse);
+    }
+
+    fn failed(extensions: &[&str], message: &Message, replies: &[&str], class: Class, verdicts: &[&str], after: After) {
+        let (wire, finish) = run(extensions, message, replies);
+        let failure = finish.result.unwrap_err();
+        assert_eq!((failure.class, finish.connection), (class, after), "{replies:?} {wire:?} {failure:?}");
+        assert_eq!(labels(&failure.recipients), verdicts, "{replies:?}");
+    }
+
+    #[test]
+    fn one_recipient_costs_two_flights_with_pipelining() {
+        let flights = "MAIL FROM:<s@a.test> SIZE=13\r\nRCPT TO:<r0@b.test>\r\nDATA\r\n|S: x\r\n\r\n..hi\r\n.\r\n|";
+        taken(PIPELINING, &message(1, true), &["250 a", "250 b", "354 c", "250 d"], flights, &["accepted"]);
+    }
+
+    #[test]
+    fn one_recipient_costs_one_flight_with_chunking() {
+        let flights = "MAIL FROM:<s@a.test>\r\nRCPT TO:<r0@b.test>\r\nBDAT 13 LAST\r\nS: x\r\n\r\n.hi\r\n|";
+        taken(CHUNKING, &message(1, true), &["250 a", "250 b", "250 d"], flights, &["accepted"]);
+    }
+
+    #[test]
+    fn all_or_nothing_waits_for_the_recipients() {
+        let flights = "MAIL FROM:<s@a.test>\r\nRCPT TO:<r0@b.test>\r\nRCPT TO:<r1@b.test>\r\n|BDAT 13 LAST\r\nS: x\r\n\r\n.hi\r\n|";
+        taken(CHUNKING, &message(2, true), &["250 a", "250 b", "250 c", "250 d"], flights, &["accepted", "accepted"]);
+    }
+
+    #[test]
+    fn without_pipelining_one_command_goes_at_a_time() {
+        let flights = "MAIL FROM:<s@a.test>\r\n|RCPT TO:<r0@b.test>\r\n|DATA\r\n|S: x\r\n\r\n..hi\r\n.\r\n|";
+        taken(PLAIN, &message(1, true), &["250 a", "250 b", "354 c", "250 d"], flights, &["accepted"]);
+    }
+
+    #[test]
+    fn some_may_be_refused_where_not_all_are_needed() {
+        let (wire, finish) =
+            run(PIPELINING, &message(3, false), &["250", "550 5.1.1 no", "250", "450 later", "354", "250 ok"]);
+        assert!(wire.ends_with("DATA\r\n|S: x\r\n\r\n..hi\r\n.\r\n|"), "{wire}");
+        assert_eq!(labels(&finish.result.unwrap().recipients), ["rejected", "accepted", "deferred"]);
+    }
+
+    #[test]
+    fn one_refused_stops_all_where_all_are_needed() {
+        let replies = &["250 a", "250 b", "550 5.1.1 no"];
+        failed(PIPELINING, &message(2, true), replies, Class::Permanent, &["rejected"], After::ReuseAfterReset);
+        let replies = &["250 a", "250 b", "450 later"];
+        failed(CHUNKING, &message(2, true), replies, Class::Transient, &["deferred"], After::ReuseAfterReset);
+    }
+
+    #[test]
+    fn a_refused_sender_with_data_in_flight() {
+        let one = message(1, true);
+        let again = After::Reuse;
+        failed(PIPELINING, &one, &["451 no", "503 a", "503 b"], Class::Transient, &[], again);
+        failed(PIPELINING, &one, &["451 no", "503 a", "554 b"], Class::Transient, &[], again);
+        let (wire, finish) = run(PIPELINING, &one, &["550 5.7.1 no", "503 a", "354 go", "554 no valid recipients"]);
+        assert!(wire.ends_with("|.\r\n|"), "a lone dot is owed: {wire}");
+        assert_eq!(finish.result.unwrap_err().reason, Reason::SenderRefused);
+        failed(CHUNKING, &one, &["451 no"], Class::Transient, &[], After::Close);
+    }
+
+    #[test]
+    fn refused_recipients_with_data_in_flight() {
+        let one = message(1, true);
+        failed(PIPELINING, &one, &["250", "550 no", "554 b"], Class::Permanent, &["rejected"], After::ReuseAfterReset);
+        let (wire, finish) = run(PIPELINING, &one, &["250", "550 no", "354 go", "554 none"]);
+        assert!(wire.ends_with("|.\r\n|"), "{wire}");
+        assert_eq!(finish.connection, After::ReuseAfterReset);
+        failed(CHUNKING, &one, &["250", "450 later"], Class::Transient, &["deferred"], After::Close);
+        let two = message(2, false);
+        failed(
+            PIPELINING,
+            &two,
+            &["250", "550 a", "450 b", "554"],
+            Class::Permanent,
+            &["rejected", "deferred"],
+            After::ReuseAfterReset,
+        );
+    }
+
+    #[test]
+    fn refused_content_is_every_accepted_recipients_verdict() {
+        let two = message(2, false);
+        let replies = &["250", "250", "550 5.1.1 no", "354", "554 5.7.1 spam"];
+        failed(PIPELINING, &two, replies, Class::Permanent, &["rejected", "rejected"], After::Reuse);
+        let replies = &["250", "250", "250", "354", "451 later"];
+        failed(PIPELINING, &two, replies, Class::Transient, &["deferred", "deferred"], After::Reuse);
+        failed(
+            CHUNKING,
+            &message(1, true),
+            &["250", "250", "552 5.3.4 big"],
+            Class::Permanent,
+            &["rejected"],
+            After::Reuse,
+        );
+        failed(
+            PLAIN,
+            &message(1, true),
+            &["250", "250", "451 no data"],
+            Class::Transient,
+            &["deferred"],
+            After::ReuseAfterReset,
+        );
+    }
+
+    #[test]
+    fn four_two_one_anywhere_ends_it_and_nothing_was_taken() {
+        let one = message(1, true);
+        for at in 0..4 {
+            let mut replies = vec!["250", "250", "354", "250"];
+            replies[at] = "421 4.3.2 closing";
+            let (_, finish) = run(PIPELINING, &one, &replies);
+            assert_eq!((finish.result.unwrap_err().class, finish.connection), (Class::Transient, After::Close), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_is_unconfirmed_once_the_content_is_out() {
+        let one = message(1, true);
+        failed(PIPELINING, &one, &["-"], Class::Transient, &[], After::Close);
+        failed(PIPELINING, &one, &["250", "250", "-"], Class::Transient, &["not_sent"], After::Close);
+        failed(PIPELINING, &one, &["250", "250", "354", "-"], Class::Unconfirmed, &["unknown"], After::Close);
+        failed(CHUNKING, &one, &["-"], Class::Unconfirmed, &["unknown"], After::Close);
+        failed(CHUNKING, &one, &["250", "250", "-"], Class::Unconfirmed, &["unknown"], After::Close);
+        let two = message(2, false);
+        failed(
+            PIPELINING,
+            &two,
+            &["250", "550 no", "250", "354", "-"],
+            Class::Unconfirmed,
+            &["rejected", "unknown"],
+            After::Close,
+        );
+        failed(PIPELINING, &two, &["250", "550 no", "-"], Class::Transient, &["rejected"], After::Close);
+    }
+
+    #[test]
+    fn a_write_that_failed_leaves_the_last_words_to_be_read() {
+        let (message, capabilities, link) = (message(1, true), capabilities(CHUNKING), link());
+        let start = || {
+            let mut transaction = Transaction::new(&message, &[0], &capabilities, false, &link).unwrap();
+            assert!(matches!(transaction.next(), Next::Write(..)));
+            transaction.write_failed();
+            assert_eq!(transaction.waiting(), Waiting::LastWords);
+            transaction
+        };
+        let finish = |mut transaction: Transaction<'_>, replies: &[&str]| {
+            for line in replies {
+                transaction.reply(parsed(line));
+            }
+            if transaction.finish.is_none() {
+                transaction.lost(&Lost::Timeout(Duration::from_secs(2)));
+            }
+            let Next::Finished(finish) = transaction.next() else { panic!("finished") };
+            assert_eq!(finish.connection, After::Close);
+            finish.result.unwrap_err().class
+        };
+        assert_eq!(finish(start(), &[]), Class::Transient);
+        assert_eq!(finish(start(), &["250", "250", "552 5.3.4 too big"]), Class::Permanent);
+        assert_eq!(finish(start(), &["250", "250", "250 ok"]), Class::Transient, "a yes to half a message is no yes");
+    }
+
+    #[test]
+    fn what_the_server_cannot_carry_is_refused_before_a_word() {
+        let link = link();
+        let mut message = message(1, true);
+        message.content = Content::from_bytes("\u{e4}".as_bytes(), BareNewline::Reject).unwrap();
+        let refused = |message: &Message, lines: &[&str]| {
+            Transaction::new(message, &[0], &capabilities(lines), false, &link).map(|_| ()).unwrap_err().reason
+        };
+        assert_eq!(refused(&message, PIPELINING), Reason::Unsupported);
+        assert_eq!(refused(&message, &["x", "8BITMIME", "SIZE 2"]), Reason::TooLarge);
+    }
+
+    proptest! {
+        /// Whatever is answered, wherever it breaks off: it ends, each recipient has at most one verdict, nothing is
+        /// reported taken without the last 250, and an unconfirmed end is only ever reported with all content out.
+        #[test]
+        fn every_mix_of_replies_ends_well(
+            extensions in prop_oneof![Just(PLAIN), Just(PIPELINING), Just(CHUNKING)],
+            recipients in 1usize..4,
+            strict in any::<bool>(),
+            codes in proptest::collection::vec(prop_oneof![Just("250"), Just("354"), Just("421"), Just("451"), Just("550"), Just("503")], 0..9),
+        ) {
+            let message = message(recipients, strict);
+            let (wire, finish) = run(extensions, &message, &codes);
+            let content_out = wire.contains("S: x");
+            let verdicts = match &finish.result {
+                Ok(receipt) => {
+                    prop_assert!(content_out);
+                    prop_assert_eq!(receipt.reply.code, 250);
+                    prop_assert!(!strict || labels(&receipt.recipients).iter().all(|label| *label == "accepted"));
+                    prop_assert_eq!(receipt.recipients.len(), recipients);
+                    &receipt.recipients
+                }
+                Err(failure) => {
+                    prop_assert!(failure.class != Class::Unconfirmed || content_out);
+                    prop_assert!(labels(&failure.recipients).iter().all(|label| *label != "accepted"));
+                    &failure.recipients
+                }
+            };
+            let mut places: Vec<_> = verdicts.iter().map(|(place, _)| *place).collect();
+            places.sort_unstable();
+            places.dedup();
+            prop_assert_eq!(places.len(), verdicts.len());
+        }
+    }
+}
