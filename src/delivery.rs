@@ -1,0 +1,300 @@
+//! Attempts until taken, refused or out of time.
+//!
+//! Here, and only here, a class becomes a decision:
+//!
+//! | class | decision |
+//! |---|---|
+//! | `Unreachable` | the next path at once; after the last one, again by schedule |
+//! | `Transient` | again by schedule |
+//! | `Throttled` | again after the provider's hint; a hint beyond the deadline ends it now and is passed on |
+//! | `Permanent` | stop |
+//! | `Misconfigured` | stop |
+//! | `Unconfirmed` | stop and say so, unless a duplicate is preferred to a loss |
+//!
+//! No attempt starts after the deadline. Recipients that were put off are tried again without those that were taken.
+
+pub mod budget;
+pub mod path;
+pub mod schedule;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::path::Paths;
+use self::schedule::Schedule;
+use crate::config::value::Size;
+use crate::lifecycle::{Phase, Watch};
+use crate::message::Message;
+use crate::observe::metrics::Metrics;
+use crate::outcome::{Class, Failure, Receipt, Reply, Verdict};
+use crate::provider::Provider;
+use crate::settings;
+use crate::transport::{Attempt, Job, Phases, Transport};
+
+/// When somebody should come back who was told that the provider refuses us: a person has to act first.
+const RETRY_AFTER_MISCONFIGURED: Duration = Duration::from_secs(60);
+
+settings! {
+    /// The settings of delivery.
+    pub struct Config {
+        /// One submission, retries included: no attempt starts later than this.
+        send_timeout: Duration = "30s",
+        /// The first wait before a retry, at most (full jitter).
+        retry_first: Duration = "250ms",
+        /// The longest wait before a retry.
+        retry_max: Duration = "10s",
+        /// By how much the wait grows.
+        retry_factor: f64 = "2",
+        /// When nobody knows whether a message was taken: `report` it, or `resend` it and risk a second copy.
+        unconfirmed: Unconfirmed = "report",
+        /// Messages in flight; more are told to come back.
+        max_in_flight: usize = "256",
+        /// Bytes held for messages in flight; more are told to come back.
+        max_in_flight_bytes: Size = "64MiB",
+    }
+}
+
+/// What to do when content went out and no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unconfirmed {
+    /// Stop and say so.
+    Report,
+    /// Send again: rather twice than never.
+    Resend,
+}
+
+crate::words!(Unconfirmed, "`report` or `resend`", "report" => Self::Report, "resend" => Self::Resend);
+
+/// What a delivery came to.
+#[derive(Debug)]
+pub struct Delivered {
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// The path of the last one.
+    pub path: Option<String>,
+    /// One verdict per recipient, in the envelope's order.
+    pub recipients: Vec<Verdict>,
+    /// The provider's answer to the content, or why there is none.
+    pub result: Result<Reply, Failure>,
+}
+
+/// Hands messages to the provider.
+#[derive(Debug)]
+pub struct Delivery {
+    transport: Transport,
+    paths: Paths,
+    schedule: Schedule,
+    send_timeout: Duration,
+    unconfirmed: Unconfirmed,
+    metrics: Arc<Metrics>,
+    lifecycle: Watch,
+}
+
+/// What to do after an attempt.
+enum Decision {
+    Stop,
+    Again(Duration),
+}
+
+/// One delivery in progress.
+struct Progress {
+    deadline: Instant,
+    attempts: u32,
+    failed: u32,
+    path: Option<String>,
+    /// Places of recipients without a final verdict.
+    open: Vec<usize>,
+    verdicts: Vec<Verdict>,
+    taken: Option<Reply>,
+}
+
+impl Delivery {
+    /// Delivery to that provider through that transport.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        provider: &Provider,
+        transport: Transport,
+        metrics: Arc<Metrics>,
+        lifecycle: Watch,
+    ) -> Self {
+        Self {
+            transport,
+            paths: Paths::new(provider.paths.clone()),
+            schedule: Schedule::new(config.retry_first, config.retry_max, config.retry_factor),
+            send_timeout: config.send_timeout,
+            unconfirmed: config.unconfirmed,
+            metrics,
+            lifecycle,
+        }
+    }
+
+    /// The transport, for what it alone can tell.
+    #[must_use]
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Delivers a message, or says why not.
+    pub async fn deliver(&self, message: &Message) -> Delivered {
+        let mut progress = Progress::new(message, Instant::now() + self.send_timeout);
+        let mut before = None;
+        loop {
+            let result = self.along_the_paths(message, &mut progress).await;
+            let result = result.map_err(|failure| more_telling(before.take(), failure, progress.deadline));
+            let decision = self.decide(&result, &progress);
+            progress.record(&result);
+            let again = match decision {
+                Decision::Again(wait) => self.pause(wait, progress.deadline).await,
+                Decision::Stop => false,
+            };
+            if !again {
+                return progress.finish(result.map_err(|failure| self.with_retry_after(failure)));
+            }
+            before = result.err();
+            self.metrics.retried();
+        }
+    }
+
+    /// One attempt along the path that worked last, and at once along the others where there is no conversation.
+    async fn along_the_paths(&self, message: &Message, progress: &mut Progress) -> Result<Receipt, Failure> {
+        let mut last = None;
+        for (place, path, label) in self.paths.in_order() {
+            if last.is_some() && Instant::now() >= progress.deadline {
+                break;
+            }
+            let job = Job { message, open: &progress.open, deadline: progress.deadline, lifecycle: &self.lifecycle };
+            let Attempt { result, phases } = self.transport.attempt(path, &job).await;
+            progress.attempts += 1;
+            progress.path = Some(label.to_owned());
+            self.count(label, &result, phases);
+            match result {
+                Err(failure) if failure.class == Class::Unreachable => last = Some(failure),
+                other => {
+                    self.paths.worked(place);
+                    return other;
+                }
+            }
+        }
+        // A provider has at least one path, so there was an attempt.
+        last.map_or_else(|| Err(no_path()), Err)
+    }
+
+    fn count(&self, label: &str, result: &Result<Receipt, Failure>, phases: Phases) {
+        let class = result.as_ref().map_or_else(|failure| failure.class.label(), |_| "taken");
+        self.metrics.attempted(label, class);
+        let timed = [("connect", phases.connect), ("tls", phases.tls), ("login", phases.login), ("send", phases.send)];
+        for (phase, elapsed) in timed {
+            if let Some(elapsed) = elapsed {
+                self.metrics.phase(phase, elapsed);
+            }
+        }
+        if let Some(login) = phases.login_result {
+            self.metrics.login(login.label());
+        }
+    }
+
+    fn decide(&self, result: &Result<Receipt, Failure>, progress: &Progress) -> Decision {
+        let by_schedule = || Decision::Again(self.schedule.wait(progress.failed + 1));
+        match result {
+            Ok(receipt) if receipt.recipients.iter().any(|(_, verdict)| matches!(verdict, Verdict::Deferred(_))) => {
+                by_schedule()
+            }
+            Ok(_) => Decision::Stop,
+            Err(failure) => match (failure.class, failure.retry_after) {
+                (Class::Throttled, Some(hint)) => Decision::Again(hint),
+                (Class::Unreachable | Class::Transient | Class::Throttled, _) => by_schedule(),
+                (Class::Unconfirmed, _) if self.unconfirmed == Unconfirmed::Resend => by_schedule(),
+                (Class::Permanent | Class::Misconfigured | Class::Unconfirmed, _) => Decision::Stop,
+            },
+        }
+    }
+
+    /// Waits; false where the wait does not fit before the deadline, or the process ends.
+    async fn pause(&self, wait: Duration, deadline: Instant) -> bool {
+        let until = Instant::now() + wait;
+        if until >= deadline {
+            return false;
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => true,
+            () = self.lifecycle.reached(Phase::Ending) => false,
+        }
+    }
+
+    fn with_retry_after(&self, mut failure: Failure) -> Failure {
+        let otherwise = match failure.class {
+            Class::Unreachable | Class::Transient | Class::Throttled => Some(self.schedule.longest()),
+            Class::Misconfigured => Some(RETRY_AFTER_MISCONFIGURED),
+            Class::Permanent | Class::Unconfirmed => None,
+        };
+        failure.retry_after = failure.retry_after.or(otherwise);
+        failure
+    }
+}
+
+impl Progress {
+    fn new(message: &Message, deadline: Instant) -> Self {
+        let count = message.envelope.recipients().len();
+        Self {
+            deadline,
+            attempts: 0,
+            failed: 0,
+            path: None,
+            open: (0..count).collect(),
+            verdicts: vec![Verdict::NotSent; count],
+            taken: None,
+        }
+    }
+
+    fn record(&mut self, result: &Result<Receipt, Failure>) {
+        let fell = match result {
+            Ok(receipt) => {
+                self.taken = Some(receipt.reply.clone());
+                &receipt.recipients
+            }
+            Err(failure) => &failure.recipients,
+        };
+        self.failed += 1;
+        for (place, verdict) in fell {
+            if let Some(slot) = self.verdicts.get_mut(*place) {
+                *slot = verdict.clone();
+            }
+        }
+        let verdicts = &self.verdicts;
+        self.open.retain(|&place| !matches!(verdicts.get(place), Some(Verdict::Accepted(_) | Verdict::Rejected(_))));
+    }
+
+    /// A message that was taken for some stays taken, whatever became of the others later.
+    fn finish(self, result: Result<Receipt, Failure>) -> Delivered {
+        let result = match (self.taken, result) {
+            (Some(reply), _) => Ok(reply),
+            (None, Ok(receipt)) => Ok(receipt.reply),
+            (None, Err(failure)) => Err(failure),
+        };
+        Delivered { attempts: self.attempts, path: self.path, recipients: self.verdicts, result }
+    }
+}
+
+/// An attempt that our own deadline cut short says nothing about the provider; what the one before it found does.
+fn more_telling(before: Option<Failure>, last: Failure, deadline: Instant) -> Failure {
+    let cut_short = Instant::now() >= deadline && last.reply.is_none() && last.class.is_retryable();
+    match before {
+        Some(before) if cut_short => before,
+        _ => last,
+    }
+}
+
+fn no_path() -> Failure {
+    Failure {
+        class: Class::Misconfigured,
+        step: crate::outcome::Step::Wait,
+        reason: crate::outcome::Reason::Unsupported,
+        sentence: "The provider has no path at all.".to_owned(),
+        reply: None,
+        retry_after: None,
+        recipients: Vec::new(),
+    }
+}
