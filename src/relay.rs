@@ -1,0 +1,160 @@
+//! The whole story on one screen: room for it, admit, deliver, count, answer.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::delivery::budget::{Budget, Hold};
+use crate::delivery::{Delivered, Delivery};
+use crate::lifecycle::Watch;
+use crate::message::{Ingress, Submission};
+use crate::observe::log;
+use crate::observe::metrics::{Metrics, Snapshot};
+use crate::outcome::{Answer, Class, Failure, Outcome, Reason, Refusal, Step, Verdict};
+use crate::policy::Policy;
+use crate::transport::Transport;
+use crate::transport::capture::Capture;
+
+/// Takes submissions from every ingress and answers each exactly once.
+#[derive(Debug)]
+pub struct Relay {
+    policy: Policy,
+    delivery: Delivery,
+    budget: Budget,
+    metrics: Arc<Metrics>,
+    lifecycle: Watch,
+}
+
+impl Relay {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(policy: Policy, delivery: Delivery, budget: Budget, metrics: Arc<Metrics>, lifecycle: Watch) -> Self {
+        Self { policy, delivery, budget, metrics, lifecycle }
+    }
+
+    /// The rules, for ingresses that announce or check limits early.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The metrics, for what happens before there is a submission.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The life of the process, to stop taking new work in time.
+    #[must_use]
+    pub fn lifecycle(&self) -> &Watch {
+        &self.lifecycle
+    }
+
+    /// The messages kept in memory, where that is what the provider does.
+    #[must_use]
+    pub fn captured(&self) -> Option<&Capture> {
+        match self.delivery.transport() {
+            Transport::Capture(capture) => Some(capture),
+            Transport::Smtp(_) => None,
+        }
+    }
+
+    /// What is in flight at this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            messages: self.budget.messages_in_flight(),
+            bytes: self.budget.bytes_in_flight(),
+            provider_connections: self.delivery.transport().connections(),
+        }
+    }
+
+    /// Whether there is no room for one more message.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.budget.is_full()
+    }
+
+    /// Room for a message of so many bytes, at once or not at all. To be asked before the content is read.
+    ///
+    /// # Errors
+    /// [`Refusal::Draining`] or [`Refusal::Overloaded`]; already counted.
+    pub fn reserve(&self, ingress: Ingress, bytes: usize) -> Result<Hold, Refusal> {
+        let refusal = if self.lifecycle.is_draining() {
+            Refusal::Draining
+        } else {
+            match self.budget.hold(bytes) {
+                Some(hold) => return Ok(hold),
+                None => Refusal::Overloaded,
+            }
+        };
+        self.metrics.refused(ingress.label(), refusal.label());
+        Err(refusal)
+    }
+
+    /// Admits and delivers; returns when the fate of every recipient is known, or known to be unknown.
+    ///
+    /// It runs in a task of its own: a caller that goes away does not end a delivery that has begun.
+    pub async fn submit(self: &Arc<Self>, submission: Submission, hold: Hold) -> Answer {
+        let relay = Arc::clone(self);
+        let (id, message_id) = (submission.id.to_string(), submission.message_id.clone());
+        let count = submission.envelope.recipients().len();
+        let task = tokio::spawn(async move {
+            let answer = relay.process(submission).await;
+            drop(hold);
+            answer
+        });
+        task.await.unwrap_or_else(|_| broken_off(id, message_id, count))
+    }
+
+    async fn process(&self, submission: Submission) -> Answer {
+        let started = Instant::now();
+        let line = log::Line::of(&submission);
+        let (ingress, id, message_id) = (submission.ingress, submission.id.to_string(), submission.message_id.clone());
+        let count = submission.envelope.recipients().len();
+        let (attempts, path, recipients, outcome) = match self.policy.admit(submission) {
+            Err(refusal) => {
+                self.metrics.refused(ingress.label(), refusal.label());
+                (0, None, vec![Verdict::NotSent; count], Outcome::Refused(refusal))
+            }
+            Ok(message) => {
+                self.metrics.admitted(message.content.len());
+                let Delivered { attempts, path, recipients, result } = self.delivery.deliver(&message).await;
+                (attempts, path, recipients, result.map_or_else(Outcome::Failed, Outcome::Taken))
+            }
+        };
+        let answer = Answer { id, message_id, attempts, elapsed: started.elapsed(), path, recipients, outcome };
+        self.count(ingress, &answer);
+        line.write(&answer);
+        answer
+    }
+
+    fn count(&self, ingress: Ingress, answer: &Answer) {
+        self.metrics.answered(ingress.label(), answer.outcome.label(), answer.elapsed);
+        for verdict in &answer.recipients {
+            self.metrics.recipient(verdict.label());
+        }
+    }
+}
+
+/// A bug of ours ended the delivery in the middle; what the provider has, nobody knows.
+fn broken_off(id: String, message_id: String, recipients: usize) -> Answer {
+    let failure = Failure {
+        class: Class::Unconfirmed,
+        step: Step::Final,
+        reason: Reason::OutcomeUnknown,
+        sentence: "An error inside Sidepost ended the delivery: nobody knows whether the message was taken.".to_owned(),
+        reply: None,
+        retry_after: None,
+        recipients: Vec::new(),
+    };
+    Answer {
+        id,
+        message_id,
+        attempts: 0,
+        elapsed: std::time::Duration::ZERO,
+        path: None,
+        recipients: vec![Verdict::Unknown; recipients],
+        outcome: Outcome::Failed(failure),
+    }
+}
