@@ -1,0 +1,165 @@
+//! The SMTP listener: who gets a connection, how many there are, and when they end.
+//!
+//! The parts are pure where they can be: [`command`] reads a line, [`dialogue`] keeps the order and the limits, [`data`]
+//! finds the end of content, [`answer`] words what the relay says. [`wire`] and [`session`] put them on a connection, of
+//! whatever kind of stream.
+
+pub mod answer;
+pub mod command;
+pub mod data;
+pub mod dialogue;
+pub mod reply;
+pub mod session;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::lifecycle::Phase;
+use crate::message::Ingress;
+use crate::message::content::BareNewline;
+use crate::net::listen::Listen;
+use crate::outcome::EnhancedCode;
+use crate::relay::Relay;
+use crate::{settings, words};
+
+use super::clients::ClientRules;
+use dialogue::Rules;
+use reply::Reply;
+use session::Session;
+
+settings! {
+    /// The SMTP listener's settings.
+    pub struct Config {
+        /// Where SMTP is taken.
+        smtp_listen: Listen = "127.0.0.1:1025,[::1]:1025",
+        /// The most SMTP connections at a time; beyond it a client is told to come back.
+        smtp_connections: usize = "1000",
+        /// How long an SMTP client may take for its next command.
+        smtp_idle_timeout: Duration = "5m",
+        /// How long an SMTP client may take for the content of a message; a second more for each 16 KiB that came.
+        smtp_data_timeout: Duration = "5m",
+        /// What becomes of a CR or LF that stands alone in content: `normalize` makes it CRLF, `reject` refuses the message.
+        bare_newline: BareNewline = "normalize",
+    }
+}
+
+words!(BareNewline, "`normalize` or `reject`", "normalize" => BareNewline::Normalize, "reject" => BareNewline::Reject);
+
+/// How long a client that is turned away may take to read why.
+const TURN_AWAY: Duration = Duration::from_secs(1);
+/// The pause after an accept that failed for want of something, such as file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const TOO_MANY: Reply = Reply::new(421, EnhancedCode(4, 3, 2), "Too many connections; try again in a moment");
+const FORBIDDEN: Reply =
+    Reply::new(554, EnhancedCode(5, 7, 1), "Your address may not send here; SIDEPOST_ALLOWED_CLIENTS says who may");
+
+/// What all listeners and connections share.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    clients: ClientRules,
+    rules: Arc<Rules>,
+    permits: Arc<Semaphore>,
+    relay: Arc<Relay>,
+}
+
+impl Server {
+    /// A server that names itself `hostname`.
+    #[must_use]
+    pub fn new(config: Config, clients: ClientRules, hostname: String, relay: Arc<Relay>) -> Arc<Self> {
+        let permits = Arc::new(Semaphore::new(config.smtp_connections.min(Semaphore::MAX_PERMITS)));
+        let policy = relay.policy();
+        let (max_message_bytes, max_recipients) = (policy.max_message_bytes(), policy.max_recipients());
+        let rules = Arc::new(Rules { hostname, max_message_bytes, max_recipients });
+        Arc::new(Self { config, clients, rules, permits, relay })
+    }
+
+    /// Serves a listener until [`Phase::Draining`], and its connections to their ends.
+    ///
+    /// From then on an idle connection is closed with 421, one whose message is being read or delivered gets its reply
+    /// first; at [`Phase::Ending`] reading ends too. Dropping the future cuts all connections.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let mut draining = pin!(self.relay.lifecycle().reached(Phase::Draining));
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut draining => break,
+                accepted = listener.accept() => self.accepted(accepted, &mut connections).await,
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+
+    async fn accepted(self: &Arc<Self>, accepted: io::Result<(TcpStream, SocketAddr)>, connections: &mut JoinSet<()>) {
+        match accepted {
+            Ok((stream, peer)) => match self.admit(peer.ip().to_canonical()) {
+                Ok(permit) => drop(connections.spawn(Arc::clone(self).connection(stream, peer.ip(), permit))),
+                Err(reply) => turn_away(stream, &reply).await,
+            },
+            Err(error) if is_of_one_client(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept SMTP connections");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+
+    /// A place for a client, or the reply that turns it away.
+    fn admit(&self, client: IpAddr) -> Result<OwnedSemaphorePermit, Reply> {
+        if !self.clients.allows(client) {
+            tracing::debug!(%client, "turned away: not in SIDEPOST_ALLOWED_CLIENTS");
+            self.count("forbidden");
+            return Err(FORBIDDEN);
+        }
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            self.count("connection_limit");
+            TOO_MANY
+        })
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
+        let _connected = self.relay.metrics().client_connected();
+        // Replies are small and waited for; without it they may be held back for 40 ms.
+        if stream.set_nodelay(true).is_ok() {
+            Session::new(self, peer.to_canonical(), stream).run().await;
+        }
+        drop(permit);
+    }
+
+    fn count(&self, reason: &str) {
+        self.relay.metrics().refused(Ingress::Smtp.label(), reason);
+    }
+}
+
+async fn turn_away(mut stream: TcpStream, reply: &Reply) {
+    use tokio::io::AsyncWriteExt as _;
+    let mut text = Vec::new();
+    reply.write(&mut text);
+    // A new socket has room for a line, so this does not wait.
+    let _ = timeout(TURN_AWAY, async {
+        stream.write_all(&text).await?;
+        stream.shutdown().await
+    })
+    .await;
+}
+
+/// The connection was gone before it was accepted; the next one is not affected.
+fn is_of_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

@@ -1,0 +1,448 @@
+//! The order of commands, and the limits that hold between them (RFC 5321 section 4.1.4). No bytes, no clock: one command
+//! in, one step out.
+
+use std::sync::Arc;
+
+use super::answer;
+use super::command::{Command, Mail, RECIPIENT_NEEDS_UTF8, Rcpt};
+use super::reply::Reply;
+use crate::message::{Address, Envelope};
+use crate::outcome::{EnhancedCode, Refusal};
+
+/// Errors in a row after which the connection ends; before EHLO, where nobody has shown to speak SMTP, fewer.
+const MOST_ERRORS: usize = 10;
+const MOST_ERRORS_BEFORE_HELLO: usize = 3;
+/// Commands, apart from RCPT, after which the connection ends if no content came.
+const MOST_COMMANDS: usize = 1_000;
+/// The label for what is refused for its form.
+pub const MALFORMED: &str = "malformed";
+
+const SEQUENCE: EnhancedCode = EnhancedCode(5, 5, 1);
+const OK: Reply = Reply::new(250, EnhancedCode(2, 0, 0), "Ok");
+const SENDER_OK: Reply = Reply::new(250, EnhancedCode(2, 1, 0), "Ok");
+const RECIPIENT_OK: Reply = Reply::new(250, EnhancedCode(2, 1, 5), "Ok");
+const BYE: Reply = Reply::new(221, EnhancedCode(2, 0, 0), "Bye");
+const HELP: Reply =
+    Reply::new(214, EnhancedCode(2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT, as in RFC 5321");
+const CANNOT_VERIFY: Reply =
+    Reply::new(252, EnhancedCode(2, 0, 0), "Not verified here; the provider decides when the message is sent");
+const NOT_OFFERED: Reply = Reply::new(502, SEQUENCE, "This command is not offered");
+const HELLO_FIRST: Reply = Reply::new(503, SEQUENCE, "Send EHLO or HELO first");
+const MAIL_FIRST: Reply = Reply::new(503, SEQUENCE, "Send MAIL first");
+const ALREADY_MAIL: Reply = Reply::new(503, SEQUENCE, "MAIL was given before; RSET begins anew");
+const NO_RECIPIENTS: Reply = Reply::new(554, SEQUENCE, "No valid recipients");
+const NOT_HTTP: Reply = Reply::new(421, EnhancedCode(4, 7, 0), "This is SMTP, not HTTP");
+const GO_AHEAD: Reply = Reply::plain(354, "End with CRLF.CRLF");
+const TOO_MANY_ERRORS: Reply = Reply::new(421, EnhancedCode(4, 7, 0), "Too many errors");
+const TOO_MANY_COMMANDS: Reply = Reply::new(421, EnhancedCode(4, 7, 0), "Too many commands without a message");
+
+/// What holds for every connection.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Our own name, in the greeting and to EHLO.
+    pub hostname: String,
+    /// The largest message in bytes; announced by SIZE (RFC 1870).
+    pub max_message_bytes: usize,
+    /// The most recipients of one message.
+    pub max_recipients: usize,
+}
+
+/// How the client named itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The name.
+    pub name: String,
+    /// By EHLO, not by HELO.
+    pub extended: bool,
+}
+
+/// A mail transaction that is complete but for its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Who sends to whom.
+    pub envelope: Envelope,
+    /// What the client said the content's size will be.
+    pub size: Option<u64>,
+    /// Whether SMTPUTF8 was asked for.
+    pub utf8: bool,
+}
+
+/// What follows a reply.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The next command.
+    Command,
+    /// The content of this transaction, if there is room for it.
+    Content(Box<Transaction>),
+    /// The end of the connection.
+    Close,
+}
+
+/// The one reply to one command, and what follows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The reply.
+    pub reply: Reply,
+    /// What follows it.
+    pub next: Next,
+    /// Under which reason to count a refusal.
+    pub refused: Option<&'static str>,
+}
+
+impl Step {
+    fn close(reply: Reply, refused: Option<&'static str>) -> Self {
+        Self { reply, next: Next::Close, refused }
+    }
+
+    fn refuse(reply: Reply, reason: &'static str) -> Self {
+        Self { refused: Some(reason), ..Self::from(reply) }
+    }
+}
+
+impl From<Reply> for Step {
+    fn from(reply: Reply) -> Self {
+        Self { reply, next: Next::Command, refused: None }
+    }
+}
+
+/// A transaction in the making.
+#[derive(Debug)]
+struct Draft {
+    mail: Mail,
+    recipients: Vec<Address>,
+    /// One more recipient than may be was refused, and counted.
+    overfull: bool,
+}
+
+/// One connection's conversation.
+#[derive(Debug)]
+pub struct Dialogue {
+    rules: Arc<Rules>,
+    hello: Option<Hello>,
+    draft: Option<Draft>,
+    errors: usize,
+    commands: usize,
+}
+
+impl Dialogue {
+    /// A conversation that begins.
+    #[must_use]
+    pub fn new(rules: Arc<Rules>) -> Self {
+        Self { rules, hello: None, draft: None, errors: 0, commands: 0 }
+    }
+
+    /// The greeting.
+    #[must_use]
+    pub fn greeting(&self) -> Reply {
+        Reply::plain(220, "").with_text(format!("{} ESMTP Sidepost", self.rules.hostname))
+    }
+
+    /// How the client named itself, once it did.
+    #[must_use]
+    pub fn hello(&self) -> Option<&Hello> {
+        self.hello.as_ref()
+    }
+
+    /// Takes one command, or the reply that its line deserves. With `draining`, no transaction begins.
+    pub fn take(&mut self, command: Result<Command<'_>, Reply>, draining: bool) -> Step {
+        let step = match command {
+            Ok(Command::Mail(_)) if draining => Step::close(answer::DRAINING, Some(Refusal::Draining.label())),
+            Ok(command) => self.obey(command),
+            Err(reply) => Step::refuse(reply, MALFORMED),
+        };
+        self.bounded(step)
+    }
+
+    fn obey(&mut self, command: Command<'_>) -> Step {
+        match command {
+            Command::Ehlo(name) => self.begin(name, true),
+            Command::Helo(name) => self.begin(name, false),
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Data => self.data(),
+            Command::Rset => {
+                self.draft = None;
+                OK.into()
+            }
+            Command::Noop => OK.into(),
+            Command::Vrfy => CANNOT_VERIFY.into(),
+            Command::Help => HELP.into(),
+            Command::Quit => Step::close(BYE, None),
+            Command::NotOffered => NOT_OFFERED.into(),
+            Command::Http => Step::close(NOT_HTTP, Some(MALFORMED)),
+        }
+    }
+
+    fn begin(&mut self, name: &str, extended: bool) -> Step {
+        self.draft = None;
+        self.hello = Some(Hello { name: name.to_owned(), extended });
+        let Rules { hostname, max_message_bytes, .. } = &*self.rules;
+        let text = if extended {
+            format!("{hostname}\nPIPELINING\nSIZE {max_message_bytes}\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nHELP")
+        } else {
+            hostname.clone()
+        };
+        Reply::plain(250, "").with_text(text).into()
+    }
+
+    fn mail(&mut self, mail: Mail) -> Step {
+        let limit = self.rules.max_message_bytes as u64;
+        if self.hello.is_none() {
+            return HELLO_FIRST.into();
+        }
+        if self.draft.is_some() {
+            return ALREADY_MAIL.into();
+        }
+        if mail.size.is_some_and(|size| size > limit) {
+            let refusal = Refusal::TooLarge { limit };
+            return Step::refuse(answer::refused(&refusal), refusal.label());
+        }
+        self.draft = Some(Draft { mail, recipients: Vec::new(), overfull: false });
+        SENDER_OK.into()
+    }
+
+    fn rcpt(&mut self, rcpt: Rcpt) -> Step {
+        let limit = self.rules.max_recipients;
+        let Some(draft) = &mut self.draft else { return MAIL_FIRST.into() };
+        if rcpt.non_ascii && !draft.mail.utf8 {
+            return Step::refuse(RECIPIENT_NEEDS_UTF8, MALFORMED);
+        }
+        if draft.recipients.len() >= limit {
+            let refusal = Refusal::TooManyRecipients { limit };
+            let refused = (!std::mem::replace(&mut draft.overfull, true)).then(|| refusal.label());
+            return Step { refused, ..answer::refused(&refusal).into() };
+        }
+        draft.recipients.push(rcpt.recipient);
+        RECIPIENT_OK.into()
+    }
+
+    fn data(&mut self) -> Step {
+        let Some(draft) = self.draft.take() else { return MAIL_FIRST.into() };
+        let Some(envelope) = Envelope::new(draft.mail.sender.clone(), draft.recipients) else {
+            // The client may still name one.
+            self.draft = Some(Draft { recipients: Vec::new(), ..draft });
+            return NO_RECIPIENTS.into();
+        };
+        let transaction = Transaction { envelope, size: draft.mail.size, utf8: draft.mail.utf8 };
+        Step { reply: GO_AHEAD, next: Next::Content(Box::new(transaction)), refused: None }
+    }
+
+    /// Ends a conversation that leads nowhere.
+    fn bounded(&mut self, step: Step) -> Step {
+        match step.next {
+            Next::Close => return step,
+            Next::Content(_) => (self.errors, self.commands) = (0, 0),
+            Next::Command if step.reply.is_positive() => self.errors = 0,
+            Next::Command => self.errors += usize::from(is_error(&step.reply)),
+        }
+        self.commands += 1;
+        if self.errors >= if self.hello.is_some() { MOST_ERRORS } else { MOST_ERRORS_BEFORE_HELLO } {
+            return Step::close(TOO_MANY_ERRORS, step.refused);
+        }
+        if self.commands > MOST_COMMANDS + 2 * self.rules.max_recipients {
+            return Step::close(TOO_MANY_COMMANDS, step.refused);
+        }
+        step
+    }
+}
+
+/// Whether the command itself was wrong. An address that is refused is not; nor are the RCPTs and the DATA that a
+/// pipelining client sent behind a MAIL that was refused (RFC 2920 section 3.1).
+fn is_error(reply: &Reply) -> bool {
+    matches!(reply.code(), 500..=502 | 555) && reply.enhanced().is_none_or(|EnhancedCode(_, subject, _)| subject == 5)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::command;
+    use super::*;
+
+    fn dialogue() -> Dialogue {
+        let rules = Rules { hostname: "us.test".to_owned(), max_message_bytes: 1000, max_recipients: 3 };
+        Dialogue::new(Arc::new(rules))
+    }
+
+    fn say(dialogue: &mut Dialogue, line: &str) -> Step {
+        dialogue.take(command::parse(line.as_bytes()), false)
+    }
+
+    fn codes(reply: &Reply) -> String {
+        let enhanced = reply.enhanced().map(|code| format!(" {code}")).unwrap_or_default();
+        format!("{}{enhanced}", reply.code())
+    }
+
+    /// Says each line, and compares code and enhanced code of each reply.
+    fn check(script: &[(&str, &str)]) -> Dialogue {
+        let mut dialogue = dialogue();
+        for (n, (line, expected)) in script.iter().enumerate() {
+            assert_eq!(codes(&say(&mut dialogue, line).reply), *expected, "line {n}: {line}");
+        }
+        dialogue
+    }
+
+    #[test]
+    fn a_whole_transaction() {
+        let mut dialogue = check(&[
+            ("EHLO me.test", "250"),
+            ("MAIL FROM:<a@b.test> SIZE=10 SMTPUTF8", "250 2.1.0"),
+            ("RCPT TO:<c@d.test>", "250 2.1.5"),
+            ("RCPT TO:<e@f.test>", "250 2.1.5"),
+        ]);
+        let step = say(&mut dialogue, "DATA");
+        let Next::Content(transaction) = step.next else { panic!("{step:?}") };
+        assert_eq!(codes(&step.reply), "354");
+        assert_eq!(transaction.envelope.recipients().len(), 2);
+        assert_eq!((transaction.size, transaction.utf8), (Some(10), true));
+        assert_eq!(codes(&say(&mut dialogue, "DATA").reply), "503 5.5.1", "a transaction is used once");
+        assert_eq!(say(&mut dialogue, "QUIT").next, Next::Close);
+    }
+
+    #[test]
+    fn ehlo_announces_and_helo_does_not() {
+        let mut dialogue = dialogue();
+        let text = "us.test\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nHELP";
+        assert_eq!(say(&mut dialogue, "EHLO me.test").reply.text(), text);
+        assert_eq!(say(&mut dialogue, "HELO me.test").reply.text(), "us.test");
+        assert_eq!(dialogue.hello(), Some(&Hello { name: "me.test".to_owned(), extended: false }));
+        assert_eq!(dialogue.greeting().text(), "us.test ESMTP Sidepost");
+    }
+
+    #[test]
+    fn the_order_is_kept() {
+        check(&[
+            ("NOOP", "250 2.0.0"),
+            ("MAIL FROM:<>", "503 5.5.1"),
+            ("RCPT TO:<a@b.test>", "503 5.5.1"),
+            ("DATA", "503 5.5.1"),
+            ("HELO me", "250"),
+            ("RCPT TO:<a@b.test>", "503 5.5.1"),
+            ("MAIL FROM:<>", "250 2.1.0"),
+            ("MAIL FROM:<>", "503 5.5.1"),
+            ("DATA", "554 5.5.1"),
+            ("RCPT TO:<a@b.test>", "250 2.1.5"),
+            ("RSET", "250 2.0.0"),
+            ("DATA", "503 5.5.1"),
+            ("MAIL FROM:<>", "250 2.1.0"),
+            ("EHLO me", "250"),
+            ("RCPT TO:<a@b.test>", "503 5.5.1"),
+            ("VRFY a", "252 2.0.0"),
+            ("HELP", "214 2.0.0"),
+            ("STARTTLS", "502 5.5.1"),
+            ("QUIT", "221 2.0.0"),
+        ]);
+    }
+
+    #[test]
+    fn limits_have_their_codes() {
+        let mut dialogue = check(&[
+            ("EHLO me", "250"),
+            ("MAIL FROM:<> SIZE=1001", "552 5.3.4"),
+            ("MAIL FROM:<> SIZE=1000", "250 2.1.0"),
+            ("RCPT TO:<\u{e4}@b.test>", "550 5.6.7"),
+            ("RCPT TO:<a@b.test>", "250 2.1.5"),
+            ("RCPT TO:<a@b.test>", "250 2.1.5"),
+            ("RCPT TO:<a@b.test>", "250 2.1.5"),
+        ]);
+        let steps: Vec<Step> = (0..50).map(|_| say(&mut dialogue, "RCPT TO:<a@b.test>")).collect();
+        assert!(steps.iter().all(|step| codes(&step.reply) == "452 4.5.3" && step.next == Next::Command));
+        assert_eq!(steps.iter().filter(|step| step.refused == Some("too_many_recipients")).count(), 1);
+        assert!(matches!(say(&mut dialogue, "DATA").next, Next::Content(_)));
+    }
+
+    /// RFC 2920 section 3.1: MAIL, RCPT and DATA may come in one group, so all of them are refused in their turn.
+    #[test]
+    fn a_pipelined_group_behind_a_refused_mail_is_no_crime() {
+        let mut dialogue = check(&[("EHLO me", "250"), ("MAIL FROM:<> SIZE=1001", "552 5.3.4")]);
+        for _ in 0..100 {
+            assert_eq!(codes(&say(&mut dialogue, "RCPT TO:<a@b.test>").reply), "503 5.5.1");
+        }
+        assert_eq!(say(&mut dialogue, "DATA").next, Next::Command);
+    }
+
+    #[test]
+    fn errors_in_a_row_end_it_sooner_before_ehlo() {
+        let junk_until_closed =
+            |dialogue: &mut Dialogue| (1..100).find(|_| say(dialogue, "JUNK").next == Next::Close).unwrap();
+        assert_eq!(junk_until_closed(&mut dialogue()), MOST_ERRORS_BEFORE_HELLO);
+        assert_eq!(junk_until_closed(&mut check(&[("JUNK", "500 5.5.2"), ("EHLO me", "250")])), MOST_ERRORS);
+    }
+
+    #[test]
+    fn commands_without_a_message_are_bounded() {
+        let mut dialogue = check(&[("EHLO me", "250")]);
+        let said = (1..10_000).find(|_| say(&mut dialogue, "NOOP").next == Next::Close).unwrap();
+        assert_eq!(said, MOST_COMMANDS + 2 * 3);
+    }
+
+    /// A browser can reach loopback; `facts/reliability.md` 0.7 has a message that aiosmtpd delivered this way.
+    #[test]
+    fn http_is_cut_at_once() {
+        for line in ["GET / HTTP/1.1", "POST /?MAIL HTTP/1.1"] {
+            let step = say(&mut dialogue(), line);
+            assert_eq!((codes(&step.reply).as_str(), step.next), ("421 4.7.0", Next::Close));
+        }
+    }
+
+    #[test]
+    fn draining_takes_no_new_mail() {
+        let mut dialogue = check(&[("EHLO me", "250"), ("MAIL FROM:<>", "250 2.1.0")]);
+        assert_eq!(dialogue.take(command::parse(b"RCPT TO:<a@b.test>"), true).next, Next::Command);
+        let step = dialogue.take(command::parse(b"MAIL FROM:<>"), true);
+        assert_eq!((codes(&step.reply).as_str(), step.next), ("421 4.3.2", Next::Close));
+    }
+
+    fn line() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("EHLO a".to_owned()),
+            Just("HELO a".to_owned()),
+            Just("MAIL FROM:<a@b.test>".to_owned()),
+            Just("MAIL FROM:<> SIZE=5000".to_owned()),
+            Just("RCPT TO:<a@b.test>".to_owned()),
+            Just("RCPT TO:<>".to_owned()),
+            Just("DATA".to_owned()),
+            Just("RSET".to_owned()),
+            Just("NOOP".to_owned()),
+            Just("STARTTLS".to_owned()),
+            any::<String>(),
+        ]
+    }
+
+    proptest! {
+        /// Against a model of four facts: content is asked for exactly when all of them hold.
+        #[test]
+        fn content_only_after_hello_mail_and_a_recipient(lines in proptest::collection::vec(line(), 0..60)) {
+            let mut dialogue = dialogue();
+            let (mut hello, mut mail, mut recipients) = (false, false, 0);
+            for line in lines {
+                let step = say(&mut dialogue, &line);
+                let good = step.reply.is_positive();
+                match line.get(..4).unwrap_or_default() {
+                    "EHLO" | "HELO" if good => (hello, mail, recipients) = (true, false, 0),
+                    "MAIL" if good => {
+                        prop_assert!(hello && !mail);
+                        mail = true;
+                    }
+                    "RCPT" if good => {
+                        prop_assert!(mail);
+                        recipients += 1;
+                    }
+                    "RSET" => (mail, recipients) = (false, 0),
+                    _ => {}
+                }
+                prop_assert!(recipients <= 3);
+                if let Next::Content(transaction) = &step.next {
+                    prop_assert!(hello && mail && line == "DATA");
+                    prop_assert_eq!(transaction.envelope.recipients().len(), recipients);
+                    (mail, recipients) = (false, 0);
+                } else if line == "DATA" {
+                    prop_assert!(!mail || recipients == 0 || step.next == Next::Close);
+                }
+                if step.next == Next::Close {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,532 @@
+//! The listener as its clients see it: over real sockets, say a line, expect a reply.
+
+use std::time::Instant;
+
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinHandle;
+
+use super::data::Decoder;
+use super::dialogue::{Dialogue, Next};
+use super::*;
+use crate::app;
+use crate::config::Config as Settings;
+use crate::config::value::Value as _;
+use crate::lifecycle::Lifecycle;
+use crate::observe::metrics::Snapshot;
+use crate::transport::capture::Captured;
+
+const LIMIT: usize = 100_000;
+
+/// Everything that the listener needs from its surroundings, and what a test turns at.
+struct Setup {
+    settings: Vec<(&'static str, &'static str)>,
+    clients: &'static str,
+    messages: usize,
+    delay: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { settings: Vec::new(), clients: "loopback", messages: 100, delay: Duration::ZERO }
+    }
+}
+
+/// A listener that is served.
+struct Listening {
+    address: SocketAddr,
+    server: Arc<Server>,
+    lifecycle: Lifecycle,
+    serving: JoinHandle<()>,
+}
+
+impl Setup {
+    fn server(&self) -> (Arc<Server>, Lifecycle) {
+        let lifecycle = Lifecycle::new();
+        lifecycle.advance(Phase::Serving);
+        let (limit, messages) = (LIMIT.to_string(), self.messages.to_string());
+        let delay = format!("{}ms", self.delay.as_millis());
+        let ours = [
+            ("SIDEPOST_MAX_MESSAGE_BYTES", limit.as_str()),
+            ("SIDEPOST_MAX_RECIPIENTS", "3"),
+            ("SIDEPOST_MAX_IN_FLIGHT", &messages),
+            ("SIDEPOST_MAX_IN_FLIGHT_BYTES", "1MiB"),
+            ("SIDEPOST_CAPTURE_DELAY", &delay),
+        ];
+        let variables = self.settings.iter().chain(&ours).map(|(name, value)| (name.into(), value.into()));
+        let settings = Settings::from_variables(variables).unwrap();
+        let relay = app::relay(&settings, "us.test", &lifecycle).unwrap();
+        let config = settings.smtp;
+        let clients = ClientRules::parse(self.clients).unwrap();
+        (Server::new(config, clients, "us.test".to_owned(), relay), lifecycle)
+    }
+
+    async fn listen(self) -> Listening {
+        let (server, lifecycle) = self.server();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(Arc::clone(&server).serve(listener));
+        Listening { address, server, lifecycle, serving }
+    }
+}
+
+impl Listening {
+    async fn client(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// A client that has said EHLO.
+    async fn greeted(&self) -> Client {
+        let mut client = self.client().await;
+        client.hears("220 us.test ESMTP Sidepost").await;
+        client.talk(&[("EHLO me.test", "250-us.test")]).await;
+        client
+    }
+
+    /// A client that has the 354.
+    async fn sending(&self) -> Client {
+        let mut client = self.greeted().await;
+        client
+            .talk(&[("MAIL FROM:<a@b.test>", "250 2.1.0"), ("RCPT TO:<c@d.test>", "250 2.1.5"), ("DATA", "354 ")])
+            .await;
+        client
+    }
+
+    /// What was submitted, the oldest first.
+    fn submitted(&self) -> Vec<Arc<Captured>> {
+        let mut latest = self.server.relay.captured().unwrap().latest(100);
+        latest.reverse();
+        latest
+    }
+
+    fn refused(&self, reason: &str) -> String {
+        let text = String::from_utf8(self.server.relay.metrics().render(Snapshot::default())).unwrap();
+        let series = format!("sidepost_refusals_total{{ingress=\"smtp\",reason=\"{reason}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().to_owned()
+    }
+}
+
+/// The other side of the conversation.
+struct Client(TcpStream);
+
+impl Client {
+    async fn says(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// One whole reply.
+    async fn reply(&mut self) -> String {
+        let mut text = Vec::new();
+        loop {
+            match timeout(Duration::from_secs(5), self.0.read_u8()).await.expect("no reply came") {
+                Ok(byte) => text.push(byte),
+                Err(_) => return format!("closed after {:?}", text.escape_ascii().to_string()),
+            }
+            let last = text.rsplit(|&byte| byte == b'\n').nth(1).and_then(|line| line.get(3));
+            if text.ends_with(b"\r\n") && last == Some(&b' ') {
+                return String::from_utf8(text).unwrap();
+            }
+        }
+    }
+
+    async fn hears(&mut self, start: &str) {
+        let reply = self.reply().await;
+        assert!(reply.starts_with(start), "{start:?} expected, came {reply:?}");
+    }
+
+    async fn hears_each(&mut self, starts: &[&str]) {
+        for start in starts {
+            self.hears(start).await;
+        }
+    }
+
+    async fn talk(&mut self, script: &[(&str, &str)]) {
+        for (line, start) in script {
+            self.says(format!("{line}\r\n")).await;
+            self.hears(start).await;
+        }
+    }
+
+    async fn is_cut(&mut self) {
+        assert_eq!(self.reply().await, "closed after \"\"");
+    }
+}
+
+#[tokio::test]
+async fn a_message_goes_through_and_the_reply_is_the_verdict() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.sending().await;
+    client.says("Subject: x\r\n\r\n..dot\r\n.\r\n").await;
+    client.hears("250 2.0.0 Ok: ").await;
+    client.talk(&[("QUIT", "221 2.0.0")]).await;
+    client.is_cut().await;
+    let submitted = listening.submitted();
+    let content = String::from_utf8(submitted[0].content.to_vec()).unwrap();
+    assert!(content.ends_with("Subject: x\r\n\r\n.dot\r\n"), "{content}");
+    assert!(content.starts_with("Received: from me.test ([127.0.0.1])"), "{content}");
+    assert!(content.contains("by us.test") && content.contains(" with ESMTP id "), "{content}");
+    assert_eq!(listening.server.relay.snapshot().messages, 0);
+}
+
+#[tokio::test]
+async fn several_messages_and_protocols_on_one_connection() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.client().await;
+    client.hears("220 ").await;
+    let hellos =
+        [("HELO me", "250 us.test", ""), ("EHLO me", "250-us.test", ""), ("EHLO me", "250-us.test", " SMTPUTF8")];
+    for (hello, start, parameter) in hellos {
+        let mail = format!("MAIL FROM:<>{parameter}");
+        client.talk(&[(hello, start), (&mail, "250"), ("RCPT TO:<c@d.test>", "250"), ("DATA", "354")]).await;
+        client.says(".\r\n").await;
+        client.hears("250 2.0.0 Ok: ").await;
+    }
+    let submitted = listening.submitted();
+    for (submission, protocol) in submitted.iter().zip([" with SMTP id ", " with ESMTP id ", " with UTF8SMTP id "]) {
+        assert!(String::from_utf8(submission.content.to_vec()).unwrap().contains(protocol));
+        assert!(submission.sender.is_none());
+    }
+}
+
+const WHOLE: &str =
+    "EHLO me\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nRCPT TO:<>\r\nDATA\r\nhi\r\n.\r\nRSET\r\nQUIT\r\n";
+const REPLIES: [&str; 9] =
+    ["250-us.test", "250 2.1.0", "250 2.1.5", "501 5.1.3", "354", "250 2.0.0 Ok", "250 2.0.0 Ok", "221", "closed"];
+
+#[tokio::test]
+async fn everything_in_one_segment() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.client().await;
+    client.hears("220 ").await;
+    client.says(WHOLE).await;
+    client.hears_each(&REPLIES).await;
+}
+
+#[tokio::test]
+async fn everything_byte_by_byte() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.client().await;
+    client.0.set_nodelay(true).unwrap();
+    client.hears("220 ").await;
+    for byte in WHOLE.bytes() {
+        client.says([byte]).await;
+        tokio::task::yield_now().await;
+    }
+    client.hears_each(&REPLIES).await;
+}
+
+/// RFC 2920 section 3.2: the replies to a group go out together.
+#[tokio::test]
+async fn the_replies_to_a_group_are_one_write() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    client.says("RSET\r\n".repeat(20)).await;
+    let mut buffer = [0; 4096];
+    let count = client.0.read(&mut buffer).await.unwrap();
+    assert_eq!(buffer[..count], *"250 2.0.0 Ok\r\n".repeat(20).as_bytes());
+}
+
+#[tokio::test]
+async fn a_browser_is_cut() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.client().await;
+    client.hears("220 ").await;
+    client.says("POST / HTTP/1.1\r\nHost: localhost:1025\r\n\r\nMAIL FROM:<a@b.test>\r\n").await;
+    client.hears("421 4.7.0").await;
+    client.is_cut().await;
+    assert_eq!(listening.refused("malformed"), "1");
+}
+
+#[tokio::test]
+async fn who_speaks_first_is_cut() {
+    let (server, _lifecycle) = Setup::default().server();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = Client(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+    client.says("EHLO me\r\n").await;
+    tokio::spawn(server.serve(listener));
+    client.hears("421 4.7.0").await;
+    client.is_cut().await;
+}
+
+#[tokio::test]
+async fn a_long_line_is_refused_and_an_endless_one_cut() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    client.says(format!("NOOP {}\r\n", "x".repeat(20_000))).await;
+    client.hears("500 5.5.2").await;
+    client.talk(&[("NOOP", "250 2.0.0")]).await;
+    let (mut reader, mut writer) = client.0.into_split();
+    let endless = tokio::spawn(async move { while writer.write_all(&[b'x'; 4096]).await.is_ok() {} });
+    let mut text = Vec::new();
+    let _ = reader.read_to_end(&mut text).await;
+    assert!(text.starts_with(b"421 4.7.0"), "{text:?}");
+    endless.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bare_line_feed_ends_no_command() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    client.says("NOOP\nNOOP\n\r\n").await;
+    client.hears("500 5.5.2").await;
+    client.talk(&[("NOOP", "250 2.0.0")]).await;
+}
+
+#[tokio::test]
+async fn idleness_ends_however_it_trickles() {
+    let settings = vec![("SIDEPOST_SMTP_IDLE_TIMEOUT", "300ms")];
+    let listening = Setup { settings, ..Setup::default() }.listen().await;
+    let mut client = listening.client().await;
+    client.hears("220 ").await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(250) {
+        client.says("N").await;
+        sleep(Duration::from_millis(20)).await;
+    }
+    client.hears("421 4.4.2").await;
+    assert!(begun.elapsed() < Duration::from_millis(1_000));
+    client.is_cut().await;
+}
+
+#[tokio::test]
+async fn content_that_takes_too_long_is_not_sent() {
+    let settings = vec![("SIDEPOST_SMTP_DATA_TIMEOUT", "200ms")];
+    let listening = Setup { settings, ..Setup::default() }.listen().await;
+    let mut client = listening.sending().await;
+    client.says("half").await;
+    client.hears("421 4.4.2").await;
+    client.is_cut().await;
+    assert!(listening.submitted().is_empty());
+}
+
+#[tokio::test]
+async fn who_may_not_connect_is_told_what_to_set() {
+    let listening = Setup { clients: "10.0.0.0/8", ..Setup::default() }.listen().await;
+    let mut client = listening.client().await;
+    let reply = client.reply().await;
+    assert!(reply.starts_with("554 5.7.1") && reply.contains("SIDEPOST_ALLOWED_CLIENTS"), "{reply}");
+    client.is_cut().await;
+    assert_eq!(listening.refused("forbidden"), "1");
+}
+
+#[tokio::test]
+async fn connections_are_limited() {
+    let settings = vec![("SIDEPOST_SMTP_CONNECTIONS", "1")];
+    let listening = Setup { settings, ..Setup::default() }.listen().await;
+    let mut first = listening.greeted().await;
+    listening.client().await.hears("421 4.3.2").await;
+    first.talk(&[("QUIT", "221")]).await;
+    first.is_cut().await;
+    sleep(Duration::from_millis(50)).await;
+    listening.client().await.hears("220 ").await;
+    assert_eq!(listening.refused("connection_limit"), "1");
+}
+
+#[tokio::test]
+async fn content_that_is_too_large_is_read_and_refused() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.sending().await;
+    client.says("0123456789012345678901234567890123456789012345678\r\n".repeat(40_000)).await;
+    client.says(".\r\n").await;
+    client.hears("552 5.3.4").await;
+    client.talk(&[("MAIL FROM:<a@b.test>", "250"), ("RCPT TO:<c@d.test>", "250"), ("DATA", "354")]).await;
+    client.says("fine\r\n.\r\n").await;
+    client.hears("250 2.0.0").await;
+    assert_eq!((listening.submitted().len(), listening.refused("too_large").as_str()), (1, "1"));
+}
+
+#[tokio::test]
+async fn a_bare_line_feed_in_content_as_the_setting_says() {
+    for (word, start, submitted) in [("normalize", "250 2.0.0", 1), ("reject", "550 5.6.0", 0)] {
+        let settings = vec![("SIDEPOST_BARE_NEWLINE", word)];
+        let listening = Setup { settings, ..Setup::default() }.listen().await;
+        let mut client = listening.sending().await;
+        client.says("a\n.\r\nMAIL FROM:<x@y.test>\r\n.\r\nNOOP\r\n").await;
+        client.hears_each(&[start, "250 2.0.0 Ok\r\n"]).await;
+        assert_eq!(listening.submitted().len(), submitted, "{word}");
+    }
+}
+
+#[tokio::test]
+async fn without_room_data_is_refused_before_the_content() {
+    let listening = Setup { messages: 1, ..Setup::default() }.listen().await;
+    let _first = listening.sending().await;
+    let mut second = listening.greeted().await;
+    second
+        .talk(&[("MAIL FROM:<>", "250"), ("RCPT TO:<c@d.test>", "250"), ("DATA", "451 4.3.2"), ("NOOP", "250")])
+        .await;
+    // Content that was sent without waiting for the 354 must not be taken for commands.
+    second.says("MAIL FROM:<>\r\nRCPT TO:<c@d.test>\r\nDATA\r\nMAIL FROM:<x@y.test>\r\n.\r\n").await;
+    second.hears_each(&["250", "250", "421 4.7.0", "closed"]).await;
+}
+
+#[tokio::test]
+async fn a_message_that_outgrows_the_room_is_told_to_come_back() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.sending().await;
+    let _others = listening.server.relay.reserve(Ingress::Smtp, (1 << 20) - 20 * 1024).unwrap();
+    client.says("x".repeat(60_000)).await;
+    client.says("\r\n.\r\n").await;
+    client.hears("452 4.3.1").await;
+    client.talk(&[("NOOP", "250")]).await;
+    assert_eq!(listening.refused("overloaded"), "1");
+}
+
+/// Half-finished messages must not keep everybody else out.
+#[tokio::test]
+async fn a_stalled_message_gives_its_room_to_others() {
+    let listening = Setup { messages: 1, ..Setup::default() }.listen().await;
+    let mut stalled = listening.sending().await;
+    stalled.says("half").await;
+    let begun = Instant::now();
+    while listening.server.relay.snapshot().messages > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        sleep(Duration::from_millis(50)).await;
+    }
+    let mut other = listening.sending().await;
+    other.says(".\r\n").await;
+    other.hears("250 2.0.0").await;
+    stalled.says("done\r\n.\r\n").await;
+    stalled.hears("250 2.0.0").await;
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_before_the_dot_sends_nothing() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.sending().await;
+    client.says("Subject: x\r\n\r\nhalf a message\r\n.").await;
+    drop(client);
+    let begun = Instant::now();
+    while listening.server.relay.snapshot().messages > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(listening.submitted().is_empty());
+}
+
+#[tokio::test]
+async fn draining_answers_everybody_and_returns() {
+    let listening = Setup { delay: Duration::from_millis(300), ..Setup::default() }.listen().await;
+    let mut idle = listening.greeted().await;
+    let mut waiting = listening.sending().await;
+    waiting.says(".\r\n").await;
+    let mut reading = listening.sending().await;
+    sleep(Duration::from_millis(50)).await;
+    listening.lifecycle.advance(Phase::Draining);
+    idle.hears("421 4.3.2").await;
+    idle.is_cut().await;
+    reading.says("rest\r\n.\r\n").await;
+    reading.hears("250 2.0.0").await;
+    waiting.hears_each(&["250 2.0.0", "421 4.3.2", "closed"]).await;
+    reading.hears_each(&["421 4.3.2", "closed"]).await;
+    timeout(Duration::from_secs(2), listening.serving).await.expect("still serving").unwrap();
+    assert!(TcpStream::connect(listening.address).await.is_err());
+}
+
+#[tokio::test]
+async fn ending_cuts_content_that_is_still_read() {
+    let listening = Setup::default().listen().await;
+    let mut reading = listening.sending().await;
+    reading.says("half").await;
+    listening.lifecycle.advance(Phase::Ending);
+    reading.hears_each(&["421 4.3.2", "closed"]).await;
+    assert_eq!(listening.submitted().len(), 0);
+    timeout(Duration::from_secs(2), listening.serving).await.expect("still serving").unwrap();
+}
+
+/// The clock is paused, which works because no socket is involved.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_is_cut() {
+    let (server, _lifecycle) = Setup::default().server();
+    let (mut client, stream) = tokio::io::duplex(64);
+    let session = tokio::spawn(Session::new(server, [127, 0, 0, 1].into(), stream).run());
+    client.read_exact(&mut [0; 28]).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    // The reply to EHLO is larger than what the stream takes.
+    client.write_all(b"EHLO me\r\n").await.unwrap();
+    timeout(Duration::from_secs(35), session).await.expect("still waiting").unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(30));
+}
+
+/// The codes that a whole input deserves, by the pure parts alone.
+fn expected_codes(server: &Server, mut input: &[u8]) -> Vec<u16> {
+    let mut dialogue = Dialogue::new(Arc::clone(&server.rules));
+    let mut codes = vec![220];
+    while let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") {
+        let (line, rest) = (&input[..end], &input[end + 2..]);
+        let command = command::parse(line);
+        let is_data = command == Ok(command::Command::Data);
+        let step = dialogue.take(command, false);
+        input = rest;
+        let unasked = is_data && step.next == Next::Command && !input.is_empty();
+        codes.push(if unasked { 421 } else { step.reply.code() });
+        if unasked || step.next == Next::Close {
+            break;
+        }
+        if let Next::Content(_) = step.next {
+            let mut decoder = Decoder::new(BareNewline::Normalize, LIMIT);
+            let Some(used) = decoder.push(input) else { break };
+            input = &input[used..];
+            codes.push(250);
+        }
+    }
+    codes
+}
+
+fn codes_of(replies: &[u8]) -> Vec<u16> {
+    let lines = replies.split(|&byte| byte == b'\n').filter(|line| line.get(3) == Some(&b' '));
+    lines.map(|line| std::str::from_utf8(&line[..3]).unwrap().parse().unwrap()).collect()
+}
+
+fn part() -> impl Strategy<Value = Vec<u8>> {
+    let text = |text: &'static str| Just(text.as_bytes().to_vec());
+    prop_oneof![
+        1 => text("EHLO a\r\n"),
+        1 => text("HELO a\r\n"),
+        3 => text("MAIL FROM:<a@b.test>\r\n"),
+        3 => text("RCPT TO:<a@b.test>\r\n"),
+        3 => text("DATA\r\n"),
+        2 => text(".\r\n"),
+        1 => text("RSET\r\n"),
+        1 => text("\r\n"),
+        1 => text("\r"),
+        1 => text("\n"),
+        1 => text("."),
+        1 => proptest::collection::vec(any::<u8>(), 0..20),
+    ]
+}
+
+proptest! {
+    /// One greeting, then one reply for each command and each content, whatever comes and however it is cut.
+    #[test]
+    fn any_bytes_get_the_replies_that_they_deserve(parts in proptest::collection::vec(part(), 0..30), trickle in any::<bool>()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let input = [b"EHLO a\r\n".to_vec(), parts.concat()].concat();
+        let (server, _lifecycle) = Setup::default().server();
+        let expected = expected_codes(&server, &input);
+        let replies = runtime.block_on(async {
+            let (mut client, stream) = tokio::io::duplex(1 << 20);
+            let session = tokio::spawn(Session::new(server, [127, 0, 0, 1].into(), stream).run());
+            let mut greeting = [0; 28];
+            client.read_exact(&mut greeting).await.unwrap();
+            let size = if trickle { 1 } else { input.len() };
+            for piece in input.chunks(size) {
+                // The session may have ended by now.
+                let _ = client.write_all(piece).await;
+                if trickle {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let _ = client.shutdown().await;
+            let mut replies = greeting.to_vec();
+            let _ = client.read_to_end(&mut replies).await;
+            session.await.unwrap();
+            replies
+        });
+        let codes = codes_of(&replies);
+        // Content that comes behind a refused DATA is noticed only where it has come already.
+        let comparable = expected.iter().position(|&code| trickle && code == 421).unwrap_or(expected.len());
+        prop_assert_eq!(&codes[..comparable.min(codes.len())], &expected[..comparable]);
+        prop_assert!(trickle || codes.len() == expected.len(), "{:?} {:?}", codes, expected);
+    }
+}
