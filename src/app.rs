@@ -1,0 +1,199 @@
+//! The composition root: bind, build, become ready, serve, drain.
+//!
+//! Everything is bound before anything is served, so that a port in use ends the process at once, with its address in
+//! the sentence; and nothing here waits for the provider, which may be down for reasons of its own.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::config::Config as Settings;
+use crate::delivery::Delivery;
+use crate::delivery::budget::Budget;
+use crate::ingress::{http, smtp};
+use crate::lifecycle::{Lifecycle, Phase};
+use crate::message::Ingress;
+use crate::net;
+use crate::net::http::Limits;
+use crate::observe::admin::{self, Admin, Room};
+use crate::observe::metrics::Metrics;
+use crate::policy::Policy;
+use crate::provider::Path;
+use crate::relay::Relay;
+use crate::settings;
+use crate::transport::Transport;
+use crate::transport::capture::Capture;
+use crate::transport::smtp::Smtp;
+
+/// What is still said after the time for draining is over: the last answers, written and flushed.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Probes and scrapes; more are turned away.
+const MOST_ADMIN_CONNECTIONS: usize = 100;
+
+settings! {
+    /// The process' settings.
+    pub struct Config {
+        /// On SIGTERM: how long what is in flight may take; what is not done then is told so.
+        drain_timeout: Duration = "25s",
+        /// On SIGTERM: how long new mail is still taken, for an application that is told to end at the same time.
+        drain_delay: Duration = "0s",
+    }
+}
+
+/// Why the process cannot start: a sentence for a person.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+/// The running process.
+#[derive(Debug)]
+pub struct Running {
+    /// Where HTTP is served.
+    pub http: Vec<SocketAddr>,
+    /// Where SMTP is served.
+    pub smtp: Vec<SocketAddr>,
+    /// Where health and metrics are served.
+    pub admin: Vec<SocketAddr>,
+    /// The provider's name.
+    pub provider: Arc<str>,
+    lifecycle: Lifecycle,
+    admin_lifecycle: Lifecycle,
+    ingresses: JoinSet<()>,
+    admins: JoinSet<()>,
+    config: Config,
+}
+
+/// Listeners of each kind.
+struct Bound {
+    http: Vec<TcpListener>,
+    smtp: Vec<TcpListener>,
+    admin: Vec<TcpListener>,
+}
+
+/// Builds everything and begins to serve.
+///
+/// # Errors
+/// A listener that cannot be bound, or root certificates that cannot be read.
+pub fn start(settings: &Settings) -> Result<Running, StartError> {
+    let bound = Bound::bind(settings).map_err(|error| StartError(error.to_string()))?;
+    let lifecycle = Lifecycle::new();
+    let host = net::name::host();
+    let relay = relay(settings, &host, &lifecycle)?;
+    let mut running = Running {
+        http: addresses(&bound.http),
+        smtp: addresses(&bound.smtp),
+        admin: addresses(&bound.admin),
+        provider: Arc::clone(&settings.provider.name),
+        lifecycle,
+        admin_lifecycle: Lifecycle::new(),
+        ingresses: JoinSet::new(),
+        admins: JoinSet::new(),
+        config: settings.app.clone(),
+    };
+    running.serve_admin(bound.admin, &relay);
+    running.serve_http(bound.http, settings, &relay, &host);
+    running.serve_smtp(bound.smtp, settings, &relay, &host);
+    running.lifecycle.advance(Phase::Serving);
+    Ok(running)
+}
+
+impl Bound {
+    fn bind(settings: &Settings) -> std::io::Result<Self> {
+        Ok(Self {
+            http: settings.http.http_listen.bind()?,
+            smtp: settings.smtp.smtp_listen.bind()?,
+            admin: settings.admin.admin_listen.bind()?,
+        })
+    }
+}
+
+/// The relay with all that is below it.
+///
+/// # Errors
+/// Root certificates that cannot be read.
+pub fn relay(settings: &Settings, host: &str, lifecycle: &Lifecycle) -> Result<Arc<Relay>, StartError> {
+    let labels: Vec<_> = settings.provider.paths.iter().map(ToString::to_string).collect();
+    let metrics = Metrics::new(&labels, &Ingress::ALL.map(Ingress::label));
+    let metrics = Arc::new(metrics.map_err(|error| StartError(error.to_string()))?);
+    let transport = transport(settings, host).map_err(StartError)?;
+    let delivery =
+        Delivery::new(&settings.delivery, &settings.provider, transport, Arc::clone(&metrics), lifecycle.watch());
+    let budget = Budget::new(settings.delivery.max_in_flight, settings.delivery.max_in_flight_bytes.0);
+    let policy = Policy::new(&settings.policy);
+    Ok(Arc::new(Relay::new(policy, delivery, budget, metrics, lifecycle.watch())))
+}
+
+fn transport(settings: &Settings, host: &str) -> Result<Transport, String> {
+    if settings.provider.paths.contains(&Path::Capture) {
+        return Ok(Transport::Capture(Capture::new(&settings.capture)));
+    }
+    let roots: Vec<PathBuf> = settings.client.ca_file.iter().chain(&settings.system_roots).cloned().collect();
+    let smtp = Smtp::new(Arc::new(settings.provider.clone()), &settings.client, host, &roots)?;
+    Ok(Transport::Smtp(Box::new(smtp)))
+}
+
+fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+impl Running {
+    fn serve_admin(&mut self, listeners: Vec<TcpListener>, relay: &Arc<Relay>) {
+        let metrics = Arc::clone(relay.metrics());
+        let relay = Arc::clone(relay);
+        let look = move || (relay.snapshot(), if relay.is_full() { Room::Full } else { Room::Left });
+        let router = admin::router(Admin { metrics, lifecycle: self.lifecycle.watch(), look: Arc::new(look) });
+        let limits = Limits::new(MOST_ADMIN_CONNECTIONS);
+        // Health must be seen to the very end, so these listeners do not drain with the others.
+        for listener in listeners {
+            self.admins.spawn(net::http::serve(listener, router.clone(), self.admin_lifecycle.watch(), limits.clone()));
+        }
+    }
+
+    fn serve_http(&mut self, listeners: Vec<TcpListener>, settings: &Settings, relay: &Arc<Relay>, host: &str) {
+        let rules = settings.clients.allowed_clients.clone();
+        let clients: http::Clients = Arc::new(move |client| rules.allows(client));
+        let router = http::router(&settings.http, Arc::clone(relay), clients, host.to_owned());
+        let limits = Limits::new(settings.http.http_connections).counted(Arc::clone(relay.metrics()));
+        for listener in listeners {
+            self.ingresses.spawn(net::http::serve(listener, router.clone(), self.lifecycle.watch(), limits.clone()));
+        }
+    }
+
+    fn serve_smtp(&mut self, listeners: Vec<TcpListener>, settings: &Settings, relay: &Arc<Relay>, host: &str) {
+        let clients = settings.clients.allowed_clients.clone();
+        let server = smtp::Server::new(settings.smtp.clone(), clients, host.to_owned(), Arc::clone(relay));
+        for listener in listeners {
+            self.ingresses.spawn(Arc::clone(&server).serve(listener));
+        }
+    }
+
+    /// Takes no more mail, lets what is in flight finish, tells the rest, and returns.
+    ///
+    /// `hurry` ends the waiting.
+    pub async fn drain(mut self, hurry: impl Future<Output = ()>) {
+        let mut hurry = pin!(hurry);
+        let quiet = async {
+            sleep(self.config.drain_delay).await;
+            self.lifecycle.advance(Phase::Draining);
+            let _ = timeout(self.config.drain_timeout, join_all(&mut self.ingresses)).await;
+        };
+        tokio::select! {
+            () = quiet => {}
+            () = &mut hurry => {}
+        }
+        self.lifecycle.advance(Phase::Ending);
+        let _ = timeout(LAST_ANSWERS, join_all(&mut self.ingresses)).await;
+        self.admins.shutdown().await;
+    }
+}
+
+async fn join_all(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}

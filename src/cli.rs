@@ -1,0 +1,177 @@
+//! The verbs, and what their exit codes say (sysexits.h).
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "verbs talk to whoever typed them")]
+
+pub mod client;
+pub mod config;
+pub mod healthcheck;
+pub mod send;
+pub mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use lexopt::prelude::{Long, Short, Value};
+
+use self::send::Letter;
+
+const HELP: &str = "\
+Sidepost, the mail sidecar: HTTP JSON and SMTP in, your mail provider out.
+
+Usage: sidepost [VERB] [OPTIONS]
+
+  sidepost                  serve (the default); settings come from SIDEPOST_* variables
+  sidepost config           every setting in force, and where it came from
+  sidepost config --check   only check the settings; exit code 78 where one can never work
+  sidepost healthcheck      exit code 0 while the sidecar on this host is alive (for HEALTHCHECK)
+  sidepost send --to ADDRESS --subject TEXT [--from ADDRESS] [--cc ADDRESS] [--html FILE]
+                            send through a running sidecar; the text comes from standard input
+  sidepost --help, --version
+
+Exit codes: 0 done, 64 wrong usage, 65 refused for good, 69 not there, 70 our own error,
+            75 try again later, 78 a setting that can never work
+";
+
+/// Exit codes after sysexits.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Ok = 0,
+    /// The sidecar is not well.
+    Unhealthy = 1,
+    /// `EX_USAGE`: the command line makes no sense.
+    Usage = 64,
+    /// `EX_DATAERR`: the message is refused for good.
+    Refused = 65,
+    /// `EX_UNAVAILABLE`: nobody is there.
+    Unavailable = 69,
+    /// `EX_SOFTWARE`: our own error, or the provider refuses us.
+    Software = 70,
+    /// `EX_TEMPFAIL`: the same may succeed later.
+    TryAgain = 75,
+    /// `EX_CONFIG`: a setting that can never work.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Verb {
+    /// Be the sidecar.
+    Serve,
+    /// Send through a running sidecar.
+    Send(Letter),
+    /// Ask a running sidecar whether it is alive.
+    Healthcheck,
+    /// Show or check the settings.
+    Config {
+        /// Say nothing where all is well.
+        check_only: bool,
+    },
+    /// Say this and be done.
+    Say(String),
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Verb, String> {
+    let mut parser = lexopt::Parser::from_args(arguments.into_iter().collect::<Vec<_>>());
+    let verb = match parser.next().map_err(|error| error.to_string())? {
+        None => Verb::Serve,
+        Some(Long("help") | Short('h')) => return Ok(Verb::Say(HELP.to_owned())),
+        Some(Long("version") | Short('V')) => return Ok(Verb::Say(version())),
+        Some(Value(verb)) => return parse_verb(&verb.to_string_lossy(), &mut parser),
+        Some(other) => return Err(other.unexpected().to_string()),
+    };
+    Ok(verb)
+}
+
+fn version() -> String {
+    format!("sidepost {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+fn parse_verb(verb: &str, parser: &mut lexopt::Parser) -> Result<Verb, String> {
+    let mut letter = Letter::default();
+    let mut check_only = false;
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match (verb, argument) {
+            (_, Long("help") | Short('h')) => return Ok(Verb::Say(HELP.to_owned())),
+            ("config", Long("check")) => check_only = true,
+            ("send", Long(option)) => {
+                let option = option.to_owned();
+                let value = parser.value().and_then(lexopt::ValueExt::string).map_err(|error| error.to_string())?;
+                letter.set(&option, value)?;
+            }
+            (_, argument) => return Err(argument.unexpected().to_string()),
+        }
+    }
+    match verb {
+        "serve" => Ok(Verb::Serve),
+        "healthcheck" => Ok(Verb::Healthcheck),
+        "config" => Ok(Verb::Config { check_only }),
+        "send" => letter.check().map(Verb::Send),
+        "help" => Ok(Verb::Say(HELP.to_owned())),
+        other => Err(format!("no such verb: {other}")),
+    }
+}
+
+/// Prints a text.
+#[must_use]
+pub fn say(text: &str) -> Exit {
+    print!("{text}");
+    Exit::Ok
+}
+
+/// Says what is wrong with the command line.
+#[must_use]
+pub fn misused(mistake: &str) -> Exit {
+    eprintln!("sidepost: {mistake}\n\n{HELP}");
+    Exit::Usage
+}
+
+/// Says which settings can never work, all at once.
+#[must_use]
+pub fn misconfigured(problems: &[crate::config::env::Problem]) -> Exit {
+    eprintln!("sidepost: {} of the settings cannot work:", problems.len());
+    for problem in problems {
+        eprintln!("  {problem}");
+    }
+    Exit::Config
+}
+
+/// A runtime for a verb that asks a running sidecar.
+fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Verb, String> {
+        parse(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn verbs_and_options() {
+        assert!(matches!(parsed(&[]), Ok(Verb::Serve)));
+        assert!(matches!(parsed(&["serve"]), Ok(Verb::Serve)));
+        assert!(matches!(parsed(&["config", "--check"]), Ok(Verb::Config { check_only: true })));
+        assert!(matches!(parsed(&["healthcheck"]), Ok(Verb::Healthcheck)));
+        assert!(matches!(parsed(&["--version"]), Ok(Verb::Say(_))));
+        assert!(matches!(parsed(&["send", "--help"]), Ok(Verb::Say(_))));
+        assert!(matches!(parsed(&["send", "--to", "a@b.test", "--subject=x"]), Ok(Verb::Send(_))));
+        for bad in
+            [&["sned"][..], &["serve", "now"], &["--port"], &["send"], &["send", "--to"], &["send", "--tom", "x"]]
+        {
+            assert!(parsed(bad).is_err(), "{bad:?}");
+        }
+    }
+}

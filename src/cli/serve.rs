@@ -1,0 +1,112 @@
+//! The default verb: be the sidecar until a signal comes.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info};
+
+use super::{Exit, misconfigured};
+use crate::app::{self, Running, StartError};
+use crate::config::Config;
+use crate::observe::log;
+
+/// Serves; returns after a signal and an orderly end.
+#[must_use]
+pub fn run(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exit {
+    let config = match Config::from_variables(variables) {
+        Ok(config) => config,
+        Err(problems) => return misconfigured(&problems),
+    };
+    log::start(&config.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(why) => return failed(&why.to_string()),
+    };
+    match runtime.block_on(serve(&config)) {
+        Ok(()) => Exit::Ok,
+        Err(StartError(sentence)) => failed(&sentence),
+    }
+}
+
+fn failed(sentence: &str) -> Exit {
+    error!(reason = sentence, "cannot start");
+    eprintln!("sidepost: {sentence}");
+    Exit::Unavailable
+}
+
+async fn serve(config: &Config) -> Result<(), StartError> {
+    let mut signals = Signals::new().map_err(|error| StartError(error.to_string()))?;
+    let running = app::start(config)?;
+    announce(&running);
+    let first = signals.next().await;
+    info!(signal = first, messages = "finishing what is in flight", "draining");
+    running
+        .drain(async move {
+            let _ = signals.next().await;
+        })
+        .await;
+    info!("ended");
+    Ok(())
+}
+
+/// SIGTERM and SIGINT. Handled from before the listeners are bound: PID 1 of a container has no default handlers.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn announce(running: &Running) {
+    info!(
+        version = env!("CARGO_PKG_VERSION"), provider = %running.provider,
+        http = %list(&running.http), smtp = %list(&running.smtp), admin = %list(&running.admin), "serving"
+    );
+    // Somebody who tries it out has no log viewer; a production log stays pure JSON.
+    if &*running.provider == "capture" {
+        eprint!("{}", invitation(running));
+    }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn invitation(running: &Running) -> String {
+    let mut text = "\nSidepost is running in capture mode: nothing leaves, mail is kept in memory.\n".to_owned();
+    let first = |addresses: &[SocketAddr]| addresses.first().map(|address| reachable(*address));
+    if let Some(http) = first(&running.http) {
+        text.push_str(&format!(
+            "  HTTP   http://{http}   try:\n    curl -H 'Content-Type: application/json' http://{http}/v1/send \\\n      \
+             -d '{{\"from\":\"me@example.com\",\"to\":\"you@example.com\",\"subject\":\"Hello\",\"text\":\"It works.\"}}'\n    \
+             curl http://{http}/v1/messages\n"
+        ));
+    }
+    if let Some(smtp) = first(&running.smtp) {
+        text.push_str(&format!("  SMTP   {smtp}          try:\n    swaks --to you@example.com --server {smtp}\n"));
+    }
+    if let Some(admin) = first(&running.admin) {
+        text.push_str(&format!("  admin  http://{admin}/metrics, /livez, /readyz\n"));
+    }
+    text.push_str(
+        "To send for real, set SIDEPOST_PROVIDER and its credentials; `sidepost config` lists every setting.\n\n",
+    );
+    text
+}
+
+/// An address as somebody on this host would type it.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() { (std::net::Ipv4Addr::LOCALHOST, address.port()).into() } else { address }
+}
