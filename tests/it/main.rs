@@ -1,0 +1,21 @@
+//! The integration tests: one binary, stories in their own files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a test that cannot go on should stop loudly, wherever its helpers live"
+)]
+
+mod architecture;
+mod broken_links;
+mod contract;
+mod faults_played;
+mod memory;
+mod settings;
+mod shutting_down;
+mod support;
+mod through_the_rig;
+mod trying_again;

@@ -1,0 +1,165 @@
+//! When a send is tried again, and when it is not.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::lines::Lines;
+use crate::support::provider::{Action, Provider, Script, Step};
+use crate::support::sidecar::{Sidecar, letter};
+
+fn through(provider: &Provider, more: &[(&str, &str)]) -> Sidecar {
+    let port = provider.addr.port().to_string();
+    let base = [
+        ("PROVIDER", "smtp"),
+        ("HOST", "127.0.0.1"),
+        ("PORT", port.as_str()),
+        ("TLS", "none"),
+        ("RETRY_FIRST", "20ms"),
+        ("SEND_TIMEOUT", "3s"),
+    ];
+    Sidecar::start(&[&base[..], more].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_five_one_twice_is_three_attempts_and_one_delivery() {
+    for step in [Step::Mail, Step::Rcpt, Step::Data, Step::Final] {
+        for extensions in [&["PIPELINING"][..], &[]] {
+            let script = Script::new().extensions(extensions).times(2, step, &Action::reply(451, "4.3.0 Not now"));
+            let provider = Provider::start(script);
+            let sidecar = through(&provider, &[]);
+            let answer = sidecar.send(&letter("to@example.org")).await;
+            assert_eq!((answer.status, &answer.body["attempts"]), (200, &json!(3)), "{step:?}: {answer:?}");
+            assert_eq!(provider.ledger.held().len(), 1, "{step:?}");
+            let path = answer.text("path");
+            let attempts = |class: &str| format!("sidepost_attempts_total{{class=\"{class}\",path=\"{path}\"}}");
+            assert_eq!(sidecar.count(&attempts("transient")).await, 2);
+            assert_eq!(sidecar.count(&attempts("taken")).await, 1);
+            assert_eq!(sidecar.count("sidepost_retries_total").await, 2);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_five_zero_is_one_attempt() {
+    for (step, code) in [(Step::Rcpt, "upstream_rejected"), (Step::Final, "upstream_rejected")] {
+        let provider = Provider::start(Script::new().always(step, Action::reply(550, "5.1.1 No")));
+        let sidecar = through(&provider, &[]);
+        let answer = sidecar.send(&letter("to@example.org")).await;
+        assert_eq!((answer.status, answer.text("code")), (422, code), "{answer:?}");
+        assert_eq!(provider.ledger.counts().mails, 1);
+        let reply =
+            Lines::connect(sidecar.smtp).await.send("s@example.com", &["to@example.org"], b"S: x\r\n\r\n").await;
+        assert!(reply.starts_with("554"), "{reply}");
+        assert_eq!(provider.ledger.counts().mails, 2);
+        assert!(provider.ledger.held().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_after_the_dot_is_one_attempt_and_an_unknown_outcome() {
+    for extensions in [&["PIPELINING"][..], &["PIPELINING", "CHUNKING"], &[]] {
+        let script = Script::new().extensions(extensions).always(Step::Final, Action::close().taken());
+        let provider = Provider::start(script);
+        let sidecar = through(&provider, &[]);
+        let answer = sidecar.send(&letter("to@example.org")).await;
+        assert_eq!((answer.status, answer.text("code")), (504, "outcome_unknown"), "{answer:?}");
+        assert_eq!(answer.body["possible_duplicate"], json!(true));
+        assert_eq!(answer.body["retryable"], json!(false));
+        let reply =
+            Lines::connect(sidecar.smtp).await.send("s@example.com", &["to@example.org"], b"S: x\r\n\r\n").await;
+        assert!(reply.starts_with("451 4.4.2") || reply.starts_with("451-4.4.2"), "{reply}");
+        assert_eq!(provider.ledger.counts().mails, 2, "one attempt each");
+        assert_eq!(provider.ledger.held().len(), 2, "the provider has them");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resend_prefers_a_second_copy_to_a_loss() {
+    let script = Script::new().on(Step::Final, Action::close().taken());
+    let provider = Provider::start(script);
+    let sidecar = through(&provider, &[("UNCONFIRMED", "resend")]);
+    let answer = sidecar.send(&letter("to@example.org")).await;
+    assert_eq!((answer.status, &answer.body["attempts"]), (200, &json!(2)), "{answer:?}");
+    let held = provider.ledger.held();
+    assert_eq!(held.len(), 2);
+    assert!(held[0].bytes == held[1].bytes, "Message-ID and Date are the same, so that receivers can tell");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_was_put_off_is_tried_again() {
+    let script = Script::new()
+        .always_recipient("gone@example.org", Action::reply(550, "5.1.1 No such user"))
+        .on_recipient("later@example.org", Action::reply(450, "4.2.0 Greylisted"));
+    let provider = Provider::start(script);
+    let sidecar = through(&provider, &[]);
+    let mut message = letter("now@example.org");
+    message["cc"] = json!(["gone@example.org", "later@example.org"]);
+    let answer = sidecar.send(&message).await;
+    assert_eq!((answer.status, answer.text("status")), (200, "partial"), "{answer:?}");
+    let statuses: Vec<_> = (0..3).map(|n| answer.body["recipients"][n]["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["accepted", "rejected", "accepted"]);
+    let to: Vec<_> = provider.ledger.held().iter().map(|held| held.recipients.clone()).collect();
+    assert_eq!(to, [vec!["now@example.org"], vec!["later@example.org"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_warm_connection_is_replaced_unnoticed() {
+    let provider = Provider::start(Script::new().extensions(&["PIPELINING"]).messages_per_connection(1));
+    let sidecar = through(&provider, &[]);
+    for _ in 0..5 {
+        let answer = sidecar.send(&letter("to@example.org")).await;
+        assert_eq!((answer.status, &answer.body["attempts"]), (200, &json!(1)), "{answer:?}");
+    }
+    assert_eq!(provider.ledger.held().len(), 5);
+    let provider = Provider::start(Script::new().idle(Duration::from_millis(50), Action::close()));
+    let sidecar = through(&provider, &[]);
+    for _ in 0..3 {
+        let answer = sidecar.send(&letter("to@example.org")).await;
+        assert_eq!((answer.status, &answer.body["attempts"]), (200, &json!(1)), "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert_eq!(provider.ledger.counts().noops, 0, "none is asked whether it lives");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_send_costs_one_flight_with_chunking_and_two_with_pipelining() {
+    for (extensions, flights) in [
+        (&["PIPELINING", "CHUNKING"][..], &[&["MAIL", "RCPT", "BDAT"][..]][..]),
+        (&["PIPELINING"], &[&["MAIL", "RCPT", "DATA"]]),
+        (&[], &[&["MAIL"], &["RCPT"], &["DATA"]]),
+    ] {
+        let provider = Provider::start(Script::new().extensions(extensions));
+        let sidecar = through(&provider, &[]);
+        for _ in 0..2 {
+            assert_eq!(sidecar.send(&letter("to@example.org")).await.status, 200);
+        }
+        let seen = provider.ledger.flights(0);
+        assert_eq!(provider.ledger.counts().connections, 1);
+        assert_eq!(seen[0], ["EHLO"]);
+        let expected: Vec<_> = flights.iter().chain(flights).map(|flight| flight.to_vec()).collect();
+        assert_eq!(&seen[1..], expected, "{extensions:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overload_is_answered_at_once() {
+    let provider = Provider::start(Script::new().always(Step::Final, Action::good().after(Duration::from_secs(2))));
+    let sidecar = through(&provider, &[("MAX_IN_FLIGHT", "2"), ("SEND_TIMEOUT", "10s")]);
+    let http = sidecar.http;
+    let held: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(async move { crate::support::sidecar::send(http, &letter("to@example.org")).await }))
+        .collect();
+    assert!(provider.ledger.wait_until(Duration::from_secs(5), |counts| counts.rcpts == 2).await);
+    let started = Instant::now();
+    let answer = sidecar.send(&letter("to@example.org")).await;
+    assert_eq!((answer.status, &answer.body["retryable"]), (429, &json!(true)), "{answer:?}");
+    let reply = Lines::connect(sidecar.smtp).await.send("s@example.com", &["to@example.org"], b"S: x\r\n\r\n").await;
+    assert!(reply.starts_with("451 4.3.2") || reply.starts_with("452 4.3.1"), "{reply}");
+    assert!(started.elapsed() < Duration::from_secs(1), "told at once, not after waiting");
+    for send in held {
+        assert_eq!(send.await.unwrap().status, 200);
+    }
+    assert_eq!(sidecar.count("sidepost_in_flight_messages").await, 0);
+    assert_eq!(sidecar.count("sidepost_in_flight_bytes").await, 0);
+}
