@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Rust, from Debian's packages. Does nothing, quickly, when it is all
+# there. Starts no service.
+set -euo pipefail
+
+PACKAGES=(
+  ca-certificates    # HTTPS to where cargo and pip get their packages
+  curl               # the README's HTTP examples, and OAuth over SMTP
+  dovecot-core       # tests/rig: checks logins
+  libnet-ssleay-perl # TLS for swaks, which only recommends it
+  openssl            # tests/rig: certificates
+  postfix            # tests/rig: the provider; bench/: smtp-source and smtp-sink
+  python3-venv       # tools from PyPI in a place of their own, python3 with it
+  swaks              # an SMTP client that is not ours
+)
+
+POLICY=/usr/sbin/policy-rc.d
+SAVED=$POLICY.before-sidepost
+MARK='# by install-test-tools.sh, gone when it ends'
+
+as_root() {
+  if ((EUID == 0)); then "$@"; else sudo -- "$@"; fi
+}
+
+missing() {
+  local package
+  for package in "${PACKAGES[@]}"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
+  done
+}
+
+apt() {
+  as_root timeout 1200 env DEBIAN_FRONTEND=noninteractive \
+    apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# Postfix takes the place of another mail server, which is the owner's decision and not ours.
+refuse_removals() {
+  local removed
+  removed=$(apt install -s --no-install-recommends "$@" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | xargs)
+  [[ -z $removed ]] || {
+    echo "apt would remove: $removed. Install these yourself: $*" >&2
+    exit 1
+  }
+}
+
+# The packages would start their services, and Postfix would listen on port 25 from then on.
+forbid_services() {
+  trap allow_services EXIT
+  # An older copy is there if this was killed once; what it saved then is the machine's own.
+  if [[ -e $POLICY && ! -e $SAVED ]]; then as_root mv "$POLICY" "$SAVED"; fi
+  printf '#!/bin/sh\n%s\nexit 101\n' "$MARK" | as_root tee "$POLICY" >/dev/null
+  as_root chmod 0755 "$POLICY"
+  # Without a configuration of its own it does not start at the next boot either.
+  if [[ ! -e /etc/postfix/main.cf ]]; then
+    echo 'postfix postfix/main_mailer_type select No configuration' | as_root debconf-set-selections
+  fi
+}
+
+allow_services() {
+  if grep -qsF "$MARK" "$POLICY"; then as_root rm "$POLICY"; fi
+  if [[ -e $SAVED && ! -e $POLICY ]]; then as_root mv "$SAVED" "$POLICY"; fi
+}
+
+main() {
+  local wanted
+  command -v dpkg-query >/dev/null || {
+    echo "This installs Debian packages; on other systems install what stands at its top." >&2
+    exit 1
+  }
+  mapfile -t wanted < <(missing)
+  ((${#wanted[@]} > 0)) || return 0
+  echo "installing: ${wanted[*]}"
+  apt update
+  refuse_removals "${wanted[@]}"
+  forbid_services
+  apt install -y --no-install-recommends "${wanted[@]}"
+}
+
+main
