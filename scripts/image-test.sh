@@ -1,0 +1,343 @@
+#!/usr/bin/env bash
+# Builds the image with a docker daemon of its own and checks what it promises, compose.yaml included.
+# The daemon lives in a temporary folder and in namespaces of its own: no TCP port, no bridge, no
+# firewall rule of this machine is touched, and its end is the end of all it started.
+#
+#   SIDEPOST_IMAGE_TEST=required   fail, instead of skipping, where no docker daemon can run
+# shellcheck disable=SC2317 # check and within call functions by name
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+in_manifest() { sed -n "s/^$1 = \"\(.*\)\"/\1/p" "$root/Cargo.toml" | head -n 1; }
+
+image=sidepost:local # the name in compose.yaml
+base=$(sed -n 's/^ARG RUST_IMAGE=//p' "$root/Dockerfile")
+version=$(in_manifest version)
+revision=$(git -C "$root" rev-parse --verify --quiet HEAD 2>/dev/null || echo unknown)
+source=https://example.com/sidepost
+documentation=https://example.com/sidepost/README.md
+
+message='{"from":"a@example.com","to":"b@example.com","subject":"hi","text":"hello"}'
+
+work=$(mktemp -d)
+cgroup=sidepost-image-test-$$
+daemon=
+passed=0
+failed=0
+
+export DOCKER_HOST=unix://$work/docker.sock
+export DOCKER_CONFIG=$work/config # no credentials, contexts or proxies of whoever runs this
+export DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-0}
+
+# --- results ---
+
+# A check is a chain of &&: inside an if, bash does not stop at the first command that fails.
+check() {
+  local name=$1 began=$SECONDS
+  shift
+  if "$@" >"$work/out" 2>&1; then
+    passed=$((passed + 1))
+    echo "ok      $name ($((SECONDS - began)) s)"
+  else
+    failed=$((failed + 1))
+    echo "FAILED  $name ($((SECONDS - began)) s)"
+    tail -n 40 "$work/out" | sed 's/^/        /'
+    return 1
+  fi
+}
+
+finish() {
+  echo "$passed passed, $failed failed"
+  [[ $failed == 0 && $passed -gt 0 ]]
+  exit
+}
+
+skip() {
+  if [[ ${SIDEPOST_IMAGE_TEST-} == required ]]; then
+    echo "FAILED  $1"
+    failed=1
+    finish
+  fi
+  echo "skipped: $1"
+  exit 0
+}
+
+equal() {
+  [[ $1 == "$2" ]] || {
+    echo "expected: $2"
+    echo "is:       $1"
+    return 1
+  }
+}
+
+# --- the daemon ---
+
+install_missing() {
+  local missing=() entry
+  for entry in dockerd:docker.io docker:docker.io curl:curl pgrep:procps ip:iproute2 unshare:util-linux; do
+    command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+  done
+  [[ ${#missing[@]} == 0 ]] || install_packages "${missing[@]}"
+}
+
+# A package source that does not answer must not keep another from being used.
+install_packages() {
+  export DEBIAN_FRONTEND=noninteractive
+  timeout 120 apt-get update >"$work/apt.log" 2>&1 || true
+  timeout 300 apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=60 "$@" >>"$work/apt.log" 2>&1
+}
+
+# Should this script be killed, its daemon goes too (pdeathsig), and with the daemon, being process 1
+# of its namespace, every container. Without firewall rules, published ports go through docker-proxy,
+# as those of the loopback always do.
+start_daemon() {
+  local namespaces=(--mount --pid --fork --kill-child --mount-proc)
+  local options=(--iptables=false --ip6tables=false)
+  case $1 in
+    machine-network) options+=(--bridge=none --ip-forward=false) ;;
+    own-network) namespaces+=(--net) ;;
+  esac
+  setpriv --pdeathsig KILL unshare "${namespaces[@]}" bash -c 'ip link set lo up; exec dockerd "$@"' - \
+    --host "$DOCKER_HOST" --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" \
+    --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$cgroup" "${options[@]}" >>"$work/dockerd.log" 2>&1 &
+  daemon=$!
+  within 30 daemon_answers_or_ended && docker version >/dev/null 2>&1
+}
+
+daemon_answers_or_ended() { docker version >/dev/null || daemon_ended; }
+
+stop_daemon() {
+  local inner
+  if [[ -n $daemon ]]; then
+    if inner=$(pgrep --parent "$daemon"); then kill "$inner" || true; fi
+    within 20 daemon_ended || kill -KILL "$daemon" || true
+    wait "$daemon" || true
+    daemon=
+  fi
+}
+
+daemon_ended() { ! kill -0 "$daemon"; }
+
+within() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@" 2>/dev/null; do
+    [[ $SECONDS -lt $deadline ]] || return 1
+    sleep 0.2
+  done
+}
+
+inside() { nsenter --net="/proc/$daemon/ns/net" -- "$@"; }
+
+cleanup() {
+  stop_daemon
+  find /sys/fs/cgroup -depth -path "*/$cgroup*" -type d -exec rmdir {} + 2>/dev/null || true
+  rm -rf "$work"
+}
+
+# --- the image ---
+
+# The stand-in has all crates: building without a network shows that nothing else is fetched.
+build_network() {
+  if [[ $(docker image inspect --format '{{index .Config.Labels "sidepost.stand-in"}}' "$base") == true ]]; then
+    echo none
+  else
+    echo host
+  fi
+}
+
+build() {
+  timeout 1200 docker build --network "$(build_network)" --tag "$image" \
+    --build-arg VERSION="$version" --build-arg REVISION="$revision" \
+    --build-arg SOURCE="$source" --build-arg DOCUMENTATION="$documentation" "$root"
+}
+
+configured() { docker image inspect --format "{{$1}}" "$image"; }
+
+label() { configured "index .Config.Labels \"org.opencontainers.image.$1\""; }
+
+is_small() {
+  local bytes
+  bytes=$(configured .Size) && echo "$bytes bytes" && [[ $bytes -lt 6000000 ]]
+}
+
+# All but the mount points that docker itself puts into a container.
+has_one_file() {
+  local container files
+  container=$(docker create "$image") \
+    && files=$(docker export "$container" | tar --list | grep --invert-match --line-regexp --extended-regexp \
+      '\.dockerenv|(dev|proc|sys|etc)/|dev/(console|pts/|shm/)|etc/(hostname|hosts|mtab|resolv\.conf)') \
+    && equal "$files" sidepost
+}
+
+has_no_shell() {
+  ! docker run --rm --entrypoint /bin/sh "$image" -c true 2>"$work/shell" \
+    && grep --fixed-strings 'no such file' "$work/shell"
+}
+
+has_labels() {
+  equal "$(label title)" Sidepost \
+    && equal "$(label licenses)" "$(in_manifest license)" \
+    && equal "$(label version)" "$version" \
+    && equal "$(label revision)" "$revision" \
+    && equal "$(label source)" "$source" \
+    && equal "$(label documentation)" "$documentation" \
+    && equal "$(label description)" "$(in_manifest description)"
+}
+
+has_settings() {
+  equal "$(configured .Config.User)" 65532:65532 \
+    && equal "$(configured 'json .Config.ExposedPorts')" '{"1025/tcp":{},"8025/tcp":{},"9025/tcp":{}}' \
+    && equal "$(configured 'json .Config.Entrypoint')" '["/sidepost"]' \
+    && equal "$(configured 'json .Config.Healthcheck.Test')" '["CMD","/sidepost","healthcheck"]' \
+    && equal "$(configured .Config.StopSignal)" ''
+}
+
+check_image() {
+  check 'is under 6 MB' is_small || true
+  check 'holds one file' has_one_file || true
+  check 'has no shell' has_no_shell || true
+  check 'has its labels' has_labels || true
+  check 'has its user, ports, entry point and health check' has_settings || true
+}
+
+# --- a container, hardened as a cluster would ---
+
+run_hardened() {
+  docker run --detach --name sidepost --read-only --cap-drop ALL --security-opt no-new-privileges \
+    --memory 64m --pids-limit 64 \
+    --publish 127.0.0.1:8025:8025 --publish 127.0.0.1:1025:1025 --publish 127.0.0.1:9025:9025 "$@" "$image"
+}
+
+becomes_healthy() {
+  within 30 is_healthy "$1" || {
+    docker inspect --format '{{json .State}}' "$1"
+    docker logs "$1"
+    return 1
+  }
+}
+
+is_healthy() { equal "$(docker inspect --format '{{.State.Health.Status}}' "$1")" healthy; }
+
+runs_as() { equal "$(docker top sidepost -o pid,uid | awk 'NR > 1 { print $2 }')" "$1"; }
+
+answers() {
+  inside curl --silent --show-error --fail-with-body --max-time 10 "$@"
+}
+
+takes_json() {
+  answers http://127.0.0.1:8025/v1/send --header 'Content-Type: application/json' \
+    --data "$message"
+}
+
+takes_smtp() {
+  printf 'From: a@example.com\r\nTo: b@example.com\r\nSubject: hi\r\n\r\nhello\r\n' \
+    | answers smtp://127.0.0.1:1025 --mail-from a@example.com --mail-rcpt b@example.com --upload-file -
+}
+
+tells_health() {
+  answers http://127.0.0.1:9025/livez \
+    && answers http://127.0.0.1:9025/readyz \
+    && answers http://127.0.0.1:9025/metrics | grep '^sidepost_'
+}
+
+stops_cleanly() {
+  local began ended
+  began=$(date +%s%3N) \
+    && docker stop "$1" \
+    && ended=$(date +%s%3N) \
+    && echo "$((ended - began)) ms" \
+    && equal "$(docker inspect --format '{{.State.ExitCode}} {{.State.OOMKilled}}' "$1")" '0 false' \
+    && [[ $((ended - began)) -lt 3000 ]]
+}
+
+check_container() {
+  local user=$1
+  shift
+  if check "user $user: starts hardened" run_hardened "$@" \
+    && check "user $user: becomes healthy" becomes_healthy sidepost; then
+    check "user $user: is that user" runs_as "$user" || true
+    check "user $user: takes JSON" takes_json || true
+    check "user $user: takes SMTP" takes_smtp || true
+    check "user $user: tells health and metrics" tells_health || true
+    check "user $user: stops with 0 in under 3 s" stops_cleanly sidepost || true
+  fi
+  docker rm --force sidepost >/dev/null 2>&1 || true
+}
+
+# --- compose.yaml ---
+
+compose() {
+  local command=(docker-compose)
+  if docker compose version >/dev/null 2>&1; then command=(docker compose); fi
+  timeout 120 "${command[@]}" --project-name sidepost --file "$root/compose.yaml" "$@"
+}
+
+have_compose() {
+  compose version >/dev/null 2>&1 || { install_packages docker-compose && compose version; }
+}
+
+# The base image is at hand and has a bash, which opens connections by itself.
+from_neighbour() {
+  local network
+  network=$(docker inspect --format '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}' "$1") \
+    && timeout 20 docker run --rm --network "$network" --env message="$message" "$base" bash -c "$2"
+}
+
+greets_neighbours() {
+  # shellcheck disable=SC2016 # for the bash in there
+  from_neighbour "$1" '
+    exec 3<>/dev/tcp/sidepost/1025 && read -r line <&3 && echo "$line" && [[ $line == 220* ]]'
+}
+
+# The Host header is then the service's name, which a check against DNS rebinding has to allow.
+serves_neighbours() {
+  # shellcheck disable=SC2016 # for the bash in there
+  from_neighbour "$1" '
+    exec 3<>/dev/tcp/sidepost/8025
+    printf "%s\r\n" "POST /v1/send HTTP/1.1" "Host: sidepost:8025" "Content-Type: application/json" \
+      "Content-Length: ${#message}" "Connection: close" "" >&3
+    printf %s "$message" >&3
+    answer=$(<&3 cat) && echo "$answer" && [[ $answer == "HTTP/1.1 200 "* ]]'
+}
+
+check_compose() {
+  local container
+  check 'compose is there' have_compose || return 0
+  if check 'compose: comes up' compose up --detach; then
+    container=$(compose ps --quiet sidepost)
+    check 'compose: becomes healthy' becomes_healthy "$container" || true
+    check 'compose: takes JSON' takes_json || true
+    check 'compose: takes SMTP' takes_smtp || true
+    check 'compose: tells health and metrics' tells_health || true
+    check 'compose: takes SMTP from a neighbour' greets_neighbours "$container" || true
+    check 'compose: takes JSON from a neighbour, by name' serves_neighbours "$container" || true
+    check 'compose: stops with 0 in under 3 s' stops_cleanly "$container" || true
+  fi
+  compose down >/dev/null 2>&1 || true
+}
+
+# --- all of it ---
+
+main() {
+  trap cleanup EXIT
+  trap 'exit 130' INT TERM
+  [[ $(id -u) == 0 ]] || skip 'only root can start a docker daemon'
+  install_missing || skip "docker is not installed and cannot be: $(tail -n 1 "$work/apt.log")"
+  start_daemon machine-network || skip "dockerd does not start here: $(tail -n 1 "$work/dockerd.log")"
+
+  check 'the base of the build is there' timeout 600 "$root/scripts/image-base.sh" || finish
+  tail -n 1 "$work/out"
+  check 'the Dockerfile builds' build || finish
+  echo "image: $(configured .Size) bytes"
+
+  stop_daemon
+  check 'the daemon starts with a network of its own' start_daemon own-network || finish
+  check_image
+  check_container 65532
+  check_container 12345 --user 12345
+  check_compose
+  finish
+}
+
+main
