@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them all: real Postfix and Dovecot as the provider, real clients, the contract.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/install-test-tools.sh
+echo "== build"
+cargo build --locked --release
+echo "== the rig's own test"
+tests/rig/selftest.sh
+echo "== tests"
+cargo test --locked
+echo "== the API against its description"
+scripts/schemathesis-test.sh
+echo "== the README, as written"
+scripts/readme-test.sh
