@@ -101,6 +101,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     running.serve_http(bound.http, settings, &relay, &host);
     running.serve_smtp(bound.smtp, settings, &relay, &host);
     running.lifecycle.advance(Phase::Serving);
+    tokio::spawn(async move { relay.warm_up().await });
     Ok(running)
 }
 

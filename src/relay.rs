@@ -59,6 +59,11 @@ impl Relay {
         }
     }
 
+    /// Opens connections to the provider before the first message, where that is asked for.
+    pub async fn warm_up(&self) {
+        self.delivery.transport().warm_up(&self.lifecycle).await;
+    }
+
     /// What is in flight at this moment.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -103,6 +103,14 @@ impl Transport {
         }
     }
 
+    /// Opens the connections that are asked for at the start.
+    pub async fn warm_up(&self, lifecycle: &Watch) {
+        match self {
+            Self::Smtp(smtp) => smtp.warm_up(lifecycle).await,
+            Self::Capture(_) => {}
+        }
+    }
+
     /// Open connections to the provider, idle ones included.
     #[must_use]
     pub fn connections(&self) -> usize {

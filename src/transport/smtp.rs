@@ -10,6 +10,7 @@ mod limits;
 mod outgoing;
 mod pool;
 mod reply;
+mod resolve;
 mod sasl;
 mod stream;
 mod tls;
@@ -31,6 +32,7 @@ use self::stream::Stream;
 use self::transaction::{After, Finish, Next, Transaction, Waiting};
 use super::{Attempt, Job, Phases};
 use crate::config::value::Value;
+use crate::lifecycle::Watch;
 use crate::outcome::{Failure, Receipt, Step};
 use crate::provider::{Link, Provider, Server};
 use crate::settings;
@@ -41,6 +43,8 @@ const SLOWEST_BYTES_PER_SECOND: usize = 8 * 1024;
 const CONTENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a server that refused our bytes may take to say why.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long opening connections at the start may take, all of them together.
+const WARM_UP: Duration = Duration::from_secs(30);
 /// QUIT is a courtesy.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -51,6 +55,8 @@ settings! {
         connections: usize = "10",
         /// The most messages over one connection.
         connection_messages: usize = "100",
+        /// How many connections are opened and logged in at the start, before the first message.
+        connections_warm: Count = "0",
         /// How long an unused connection is kept.
         connection_idle: Duration = "30s",
         /// How long name lookup, connection and TLS handshake may take, each.
@@ -86,12 +92,25 @@ pub fn check_roots(file: &std::path::Path) -> Result<(), String> {
     tls::Tls::new(&[file]).map(|_| ())
 }
 
+/// How many, none included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(usize);
+
+impl Value for Count {
+    const EXPECTS: &'static str = "a whole number, such as `0` or `2`";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+}
+
 /// Sends over SMTP.
 #[derive(Debug)]
 pub struct Smtp {
     provider: Arc<Provider>,
     dialer: Dialer,
     pool: Arc<Pool>,
+    warm: usize,
     reply_timeout: Duration,
     answer_timeout: Duration,
 }
@@ -109,7 +128,9 @@ impl Smtp {
             idle: config.connection_idle,
         };
         Ok(Self {
+            warm: config.connections_warm.0.min(config.connections),
             dialer: Dialer {
+                resolver: resolve::Resolver::default(),
                 tls: tls::Tls::new(&files)?,
                 helo_name: config.helo_name.clone().map(|name| name.0).or_else(|| crate::net::name::full(host)),
                 credentials: provider.credentials.clone(),
@@ -127,6 +148,23 @@ impl Smtp {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.pool.connections()
+    }
+
+    /// Opens the connections that are asked for at the start, to the first server. What fails is left to the first
+    /// message, which has somebody to tell.
+    pub async fn warm_up(&self, lifecycle: &Watch) {
+        let Some(server) = self.provider.servers().into_iter().next() else { return };
+        let link = self.provider.link(&server);
+        let limits = Limits { deadline: Instant::now() + WARM_UP, lifecycle };
+        for _ in 0..self.warm {
+            match self.dialer.open(&server, &link, limits, &mut Phases::default()).await {
+                Ok(session) => self.pool.keep(&server, session),
+                Err(failure) => {
+                    tracing::warn!(step = failure.step.label(), detail = failure.sentence, "no warm connection");
+                    return;
+                }
+            }
+        }
     }
 
     /// One attempt along one server.
@@ -163,17 +201,47 @@ impl Smtp {
         limits: Limits<'_>,
         phases: &mut Phases,
     ) -> Result<Receipt, Failure> {
-        while let Some(connection) = self.pool.take(server) {
-            match self.run(connection, server, link, job, limits, phases).await {
-                Ran::Finished(result) => return result,
-                Ran::WasDead => {}
-            }
+        if let Some(result) = self.send_warm(server, link, job, limits, phases).await {
+            return result;
+        }
+        // Few at a time: many logins at once are answered with 454 by some, and count as an attack with others.
+        let dial = self.dial(server, link, limits).await?;
+        if let Some(result) = self.send_warm(server, link, job, limits, phases).await {
+            return result;
         }
         let session = self.dialer.open(server, link, limits, phases).await?;
+        drop(dial);
         let connection = self.pool.adopt(session);
         match self.run(connection, server, link, job, limits, phases).await {
             Ran::Finished(result) => result,
             Ran::WasDead => Err(classify::lost(Step::Sender, &Lost::Closed, false, link)),
+        }
+    }
+
+    /// Sends over a warm connection, if there is one that lives.
+    async fn send_warm(
+        &self,
+        server: &Server,
+        link: &Link,
+        job: &Job<'_>,
+        limits: Limits<'_>,
+        phases: &mut Phases,
+    ) -> Option<Result<Receipt, Failure>> {
+        while let Some(connection) = self.pool.take(server) {
+            match self.run(connection, server, link, job, limits, phases).await {
+                Ran::Finished(result) => return Some(result),
+                Ran::WasDead => {}
+            }
+        }
+        None
+    }
+
+    async fn dial(&self, server: &Server, link: &Link, limits: Limits<'_>) -> Result<Option<pool::Turn>, Failure> {
+        let started = Instant::now();
+        match limits.early(Duration::MAX, self.pool.dial(server)).await {
+            Ok(dial) => Ok(dial),
+            Err(Lost::Timeout(_)) => Err(classify::no_connection_free(started.elapsed(), link)),
+            Err(_) => Err(classify::ending(Step::Wait)),
         }
     }
 

@@ -143,6 +143,38 @@ async fn a_warm_send_costs_one_flight_with_chunking_and_two_with_pipelining() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_can_be_opened_before_the_first_message() {
+    let provider = Provider::start(Script::new().idle(Duration::from_secs(1), Action::close()));
+    let sidecar = through(&provider, &[("CONNECTIONS_WARM", "2")]);
+    assert!(provider.ledger.wait_until(Duration::from_secs(5), |counts| counts.hellos == 2).await);
+    assert_eq!(sidecar.send(&letter("to@example.org")).await.status, 200);
+    assert_eq!(provider.ledger.counts().connections, 2, "the message took one that was there");
+    assert!(provider.ledger.wait_until(Duration::from_secs(5), |counts| counts.open == 0).await);
+    let answer = sidecar.send(&letter("to@example.org")).await;
+    assert_eq!(
+        (answer.status, &answer.body["attempts"]),
+        (200, &json!(1)),
+        "one that died unused is replaced: {answer:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_are_few_at_a_time() {
+    let script = Script::new().always(Step::Ehlo, Action::good().after(Duration::from_millis(700)));
+    let provider = Provider::start(script);
+    let sidecar = through(&provider, &[("CONNECTIONS", "20"), ("SEND_TIMEOUT", "20s")]);
+    let http = sidecar.http;
+    let send = || tokio::spawn(async move { crate::support::sidecar::send(http, &letter("to@example.org")).await });
+    let sends: Vec<_> = (0..20).map(|_| send()).collect();
+    assert!(provider.ledger.wait_until(Duration::from_secs(5), |counts| counts.connections == 4).await);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(provider.ledger.counts().connections, 4, "the others wait for their turn");
+    for send in sends {
+        assert_eq!(send.await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn overload_is_answered_at_once() {
     let provider = Provider::start(Script::new().always(Step::Final, Action::good().after(Duration::from_secs(2))));
     let sidecar = through(&provider, &[("MAX_IN_FLIGHT", "2"), ("SEND_TIMEOUT", "10s")]);

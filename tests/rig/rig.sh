@@ -70,18 +70,21 @@ check_dir() {
 
 make_directories() {
   local queue=$DIR/postfix/queue name
+  local queues=("$queue"/{incoming,active,bounce,corrupt,defer,deferred,flush,hold,saved,trace,private})
   # Traversable: the daemons reach these as other users.
-  install -d -m 0755 "$DIR" "$DIR/postfix" "$queue" "$queue/pid" "$DIR/dovecot" \
-    "$DIR/dovecot/auth.d" "$DIR/dovecot/run" "$DIR/dovecot/state" "$DIR/log" "$DIR/tls"
-  for name in incoming active bounce corrupt defer deferred flush hold saved trace private; do
-    install -d -m 0700 -o postfix "$queue/$name"
-  done
-  install -d -m 2710 -o postfix -g postdrop "$queue/public"
-  install -d -m 1730 -o postfix -g postdrop "$queue/maildrop"
-  install -d -m 0700 -o postfix "$DIR/postfix/data"
-  for name in Maildir Maildir/new Maildir/cur Maildir/tmp; do
-    install -d -m 0755 -o "$MAIL_UID" -g "$MAIL_GID" "$DIR/$name"
-  done
+  mkdir -p "$DIR"
+  chmod a+x "$DIR"
+  install -d -m 0755 "$DIR/postfix" "$queue" "$queue/pid" "$DIR/dovecot" "$DIR/dovecot/auth.d" \
+    "$DIR/dovecot/run" "$DIR/dovecot/state" "$DIR/log" "$DIR/tls" "$DIR"/Maildir{,/new,/cur,/tmp}
+  install -d -m 0700 "${queues[@]}" "$DIR/postfix/data"
+  install -d -m 2710 -g postdrop "$queue/public"
+  install -d -m 1730 -g postdrop "$queue/maildrop"
+  # What is there already belongs to whoever stopped the rig.
+  chown -R root:root "$DIR/postfix" "$DIR/dovecot" "$DIR/log" "$DIR/tls"
+  chown -R postfix "${queues[@]}" "$queue/public" "$queue/maildrop" "$DIR/postfix/data"
+  chgrp postdrop "$queue/public" "$queue/maildrop"
+  chmod g+s "$queue/public"
+  chown -R "$MAIL_UID:$MAIL_GID" "$DIR/Maildir"
 }
 
 # fill FILE...: puts them below DIR at the same place, with the @NAMES@ replaced.
@@ -389,7 +392,10 @@ end() {
 stop_rig() {
   end postfix dovecot
   # Whoever came by sudo wants to remove the files.
-  [[ ${SUDO_UID:-0} == 0 || ! -d $DIR ]] || chown -R "$SUDO_UID:$SUDO_GID" "$DIR"
+  if [[ ${SUDO_UID:-0} != 0 && -d $DIR/postfix ]]; then
+    chown "$SUDO_UID:$SUDO_GID" "$DIR"
+    chown -R "$SUDO_UID:$SUDO_GID" "$DIR"/{postfix,dovecot,log,tls,Maildir}
+  fi
 }
 
 # --- the verbs -----------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def check_bare_newline():
         smtp.docmd("DATA")
         smtp.send(HEAD + b"a bare LF" + end + b"\r\n.\r\n")
         reply = smtp.getreply()
-        expect(reply[0] == 550 and reply[1].startswith(b"5.5.2 "), reply)
+        expect(reply[0] == 550 and reply[1] == b"5.5.2 localhost Error: bare <LF> received", reply)
         smtp.close()
 
 
@@ -274,6 +274,11 @@ def check_one_flight():
         codes = [smtp.getreply() for _ in range(4)]
         expect([code for code, _ in codes] == [250, 550, 250, 250], codes)
         added_and_rest(arrived(codes[-1][1])[0], content)
+        smtp.send(b"MAIL FROM:<sender@app.test>\r\nRCPT TO:<someone@inbox.test>\r\nDATA\r\n")
+        codes = [smtp.getreply() for _ in range(3)]
+        expect([code for code, _ in codes] == [250, 250, 354], codes)
+        smtp.send(content + b".\r\n")
+        added_and_rest(arrived(smtp.getreply()[1])[0], content)
     smtp.quit()
 
 
@@ -341,7 +346,7 @@ CHECKS = {
     "bare newlines are refused": check_bare_newline,
     "forty wrong passwords": check_wrong_passwords,
     "a password full of odd characters": check_odd_password,
-    "MAIL, RCPT and BDAT in one flight": check_one_flight,
+    "MAIL, RCPT and BDAT or DATA in one flight": check_one_flight,
     "250 to file": check_speed,
     "certificates": check_certificates,
     "127.0.0.1 only": check_loopback_only,

@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use super::reply::Malformed;
+use super::resolve::is_missing;
 use crate::outcome::{Class, EnhancedCode, Failure, Reason, Reply, Step};
 use crate::provider::Link;
 
@@ -179,12 +180,8 @@ fn describe(how: &Lost, step: Step) -> String {
 /// The name did not resolve.
 #[must_use]
 pub fn name(error: &io::Error, link: &Link) -> Failure {
-    // Only the text of `getaddrinfo` tells a name that is not there from a resolver that is not there.
-    let text = error.to_string();
-    let missing =
-        ["not known", "No address associated", "nodename nor servname"].iter().any(|words| text.contains(words));
-    let reason = if missing { Reason::NameNotFound } else { Reason::NameUnavailable };
-    let sentence = format!("The name of {link} could not be looked up ({text}). {}", remedy(reason, link));
+    let reason = if is_missing(error) { Reason::NameNotFound } else { Reason::NameUnavailable };
+    let sentence = format!("The name of {link} could not be looked up ({error}). {}", remedy(reason, link));
     failure(Class::Unreachable, Step::Dns, reason, sentence)
 }
 

@@ -13,6 +13,7 @@ use super::classify::{self, Lost};
 use super::limits::Limits;
 use super::outgoing::Outgoing;
 use super::reply::RawReply;
+use super::resolve::Resolver;
 use super::sasl::Login;
 use super::stream::Stream;
 use super::tls::Tls;
@@ -22,12 +23,12 @@ use crate::transport::{LoginResult, Phases};
 
 /// RFC 8305 section 5: the next address is tried that long after the one before it.
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// More addresses than this are not tried.
-const MOST_ADDRESSES: usize = 8;
 
 /// Opens sessions.
 #[derive(Debug)]
 pub struct Dialer {
+    /// Names to addresses.
+    pub resolver: Resolver,
     /// TLS, trusting what the settings say.
     pub tls: Tls,
     /// The name we give in EHLO; without one, the address that we come from (RFC 5321 section 4.1.4).
@@ -108,13 +109,9 @@ impl Opening<'_> {
     }
 
     async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
-        if let Ok(ip) = self.server.host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(vec![(ip, self.server.port).into()]);
-        }
-        let lookup = tokio::net::lookup_host((&*self.server.host, self.server.port));
-        let limit = self.dialer.connect_timeout;
-        match self.limits.early(limit, lookup).await {
-            Ok(Ok(found)) => Ok(in_turn(found.collect())),
+        let lookup = self.dialer.resolver.resolve(&self.server.host, self.server.port);
+        match self.limits.early(self.dialer.connect_timeout, lookup).await {
+            Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => Err(classify::name(&error, self.link)),
             Err(Lost::Timeout(limit)) => Err(classify::name_timeout(limit, self.link)),
             Err(how) => Err(classify::lost(Step::Dns, &how, false, self.link)),
@@ -231,17 +228,6 @@ fn address_literal(tcp: &TcpStream) -> String {
     }
 }
 
-/// Both families in turn, the resolver's first choice first (RFC 8305 section 4).
-fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
-    let mut second = second.into_iter();
-    let mut mixed: Vec<_> = first.into_iter().flat_map(|a| std::iter::once(a).chain(second.next())).collect();
-    mixed.extend(second);
-    mixed.truncate(MOST_ADDRESSES);
-    mixed
-}
-
 /// Connects to whichever address answers first; each gets a head start before the next (RFC 8305 section 5).
 async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut waiting = addresses.into_iter();
@@ -281,18 +267,6 @@ fn timed_out(limit: Duration) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
-        list.iter().map(|address| address.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn families_take_turns() {
-        let given = addresses(&["[::1]:1", "[::2]:1", "127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1"]);
-        let mixed = addresses(&["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1", "127.0.0.3:1"]);
-        assert_eq!(in_turn(given), mixed);
-        assert!(in_turn(Vec::new()).is_empty());
-    }
 
     #[tokio::test]
     async fn a_refused_address_does_not_stop_the_next() {

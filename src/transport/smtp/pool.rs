@@ -14,6 +14,9 @@ use crate::provider::Server;
 /// No connection is kept longer than this: load balancers in between drop old ones without a word.
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
+/// Connections being opened at once, per server.
+const MOST_DIALS: usize = 4;
+
 /// A session with its history.
 #[derive(Debug)]
 pub struct Connection {
@@ -22,16 +25,17 @@ pub struct Connection {
     /// Whether RSET has to come before the next message.
     pub reset_first: bool,
     messages: usize,
+    was_idle: bool,
     opened: Instant,
     idle_since: Instant,
     _counted: Counted,
 }
 
 impl Connection {
-    /// Whether a message went over it before: then it may have been closed meanwhile.
+    /// Whether it has lain idle: then it may have been closed meanwhile.
     #[must_use]
     pub fn is_warm(&self) -> bool {
-        self.messages > 0
+        self.was_idle
     }
 }
 
@@ -61,6 +65,7 @@ pub struct Pool {
 #[derive(Debug)]
 struct Lane {
     turns: Arc<Semaphore>,
+    dials: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -74,7 +79,11 @@ impl Pool {
     /// An empty pool, and the task that closes what lies unused; it ends with the pool.
     #[must_use]
     pub fn new(servers: &[Server], bounds: Bounds) -> Arc<Self> {
-        let lane = || Lane { turns: Arc::new(Semaphore::new(bounds.connections)), idle: Mutex::default() };
+        let lane = || Lane {
+            turns: Arc::new(Semaphore::new(bounds.connections)),
+            dials: Arc::new(Semaphore::new(MOST_DIALS)),
+            idle: Mutex::default(),
+        };
         let paths = servers.iter().map(|server| (server.clone(), lane())).collect();
         let pool = Arc::new(Self { bounds, paths, open: Arc::default() });
         tokio::spawn(close_unused(Arc::downgrade(&pool), bounds.idle));
@@ -87,12 +96,27 @@ impl Pool {
         Some(Turn { _turn: turn })
     }
 
+    /// Waits for leave to open a connection and log in.
+    pub async fn dial(&self, server: &Server) -> Option<Turn> {
+        let turn = Arc::clone(&self.paths.get(server)?.dials).acquire_owned().await.ok()?;
+        Some(Turn { _turn: turn })
+    }
+
+    /// Puts a session that nobody has used yet among the idle ones.
+    pub fn keep(&self, server: &Server, session: Session) {
+        let connection = self.adopt(session);
+        if let Some(lane) = self.paths.get(server) {
+            lane.idle().push(connection);
+        }
+    }
+
     /// A warm connection, if there is one that is still good.
     pub fn take(&self, server: &Server) -> Option<Connection> {
         let lane = self.paths.get(server)?;
         loop {
             let mut connection = lane.idle().pop()?;
             if self.is_fresh(&connection) && !connection.session.stream.is_stale() {
+                connection.was_idle = true;
                 return Some(connection);
             }
         }
@@ -102,7 +126,15 @@ impl Pool {
     pub fn adopt(&self, session: Session) -> Connection {
         let now = Instant::now();
         let counted = Counted::new(&self.open);
-        Connection { session, reset_first: false, messages: 0, opened: now, idle_since: now, _counted: counted }
+        Connection {
+            session,
+            reset_first: false,
+            messages: 0,
+            was_idle: false,
+            opened: now,
+            idle_since: now,
+            _counted: counted,
+        }
     }
 
     /// Takes a connection back after a message; gives it back where it has done its share.
