@@ -6,4 +6,4 @@ tools="$PWD/target/tools"
 if ! [ -x "$tools/bin/cargo-deny" ]; then
     cargo install cargo-deny --locked --quiet --root "$tools"
 fi
-"$tools/bin/cargo-deny" --locked --offline check --config .deny.toml bans licenses sources
+"$tools/bin/cargo-deny" --locked --offline --config .deny.toml check bans licenses sources

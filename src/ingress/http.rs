@@ -135,13 +135,15 @@ struct Letter {
     listed: Vec<Listed>,
     content: Content,
     message_id: String,
+    /// How many bytes of memory the content holds.
+    memory: usize,
 }
 
 impl Api {
     /// Hands a letter to the relay and puts what became of it into words.
     async fn submit(&self, letter: Letter, mut hold: Hold, preference: Option<Handling>) -> Result<Response, Problem> {
-        let Letter { envelope, listed, content, message_id } = letter;
-        body::resize(&mut hold, content.len())?;
+        let Letter { envelope, listed, content, message_id, memory } = letter;
+        body::resize(&mut hold, memory)?;
         let submission = Submission {
             id: Id::new(),
             ingress: Ingress::Http,

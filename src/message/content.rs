@@ -34,6 +34,17 @@ impl Content {
         writer.finish()
     }
 
+    /// Content of chunks that together are whole lines with proper ends, shared and not copied.
+    pub(super) fn from_chunks(chunks: impl IntoIterator<Item = Bytes>) -> Self {
+        let chunks: Arc<[Bytes]> = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
+        debug_assert!(chunks.last().is_some_and(|chunk| chunk.ends_with(b"\r\n")), "content ends in CRLF");
+        Self {
+            length: chunks.iter().map(Bytes::len).sum(),
+            eight_bit: chunks.iter().any(|chunk| !chunk.is_ascii()),
+            chunks,
+        }
+    }
+
     /// The same content with lines in front of it. `head` must consist of whole lines ending in CRLF.
     #[must_use]
     pub fn with_head(self, head: Bytes) -> Self {

@@ -16,6 +16,7 @@
 
 mod base64;
 mod fields;
+mod in_place;
 mod part;
 
 use std::borrow::Cow;
@@ -24,7 +25,7 @@ use std::time::SystemTime;
 use mail_builder::headers::raw::Raw;
 
 use self::fields::Head;
-use self::part::{File, Part};
+use self::part::{File, Part, Piece};
 use super::address::Mailbox;
 use super::{Content, header};
 
@@ -92,6 +93,32 @@ pub struct Composed {
     pub message_id: String,
 }
 
+/// A message that is written but for the large files that are still in the request's buffer.
+#[derive(Debug)]
+pub struct Plan {
+    pieces: Vec<Piece>,
+    message_id: String,
+}
+
+impl Plan {
+    /// The message, made of the buffer that the draft borrowed from.
+    #[must_use]
+    pub fn assemble(self, buffer: Vec<u8>) -> Composed {
+        let mut runs: Vec<_> = self.pieces.iter().filter_map(Piece::run).cloned().collect();
+        // Wrapping wants them in the order of the buffer; the message has images of the text before other files.
+        runs.sort_by_key(|run| run.symbols.start);
+        let wrapped = if runs.is_empty() { Vec::new() } else { in_place::wrap(buffer, &runs) };
+        let chunks = self.pieces.into_iter().flat_map(|piece| match piece {
+            Piece::Own(content) => content.chunks().to_vec(),
+            Piece::InPlace(run) => {
+                let place = runs.iter().position(|known| *known == run);
+                place.and_then(|place| wrapped.get(place)).cloned().unwrap_or_default()
+            }
+        });
+        Composed { content: Content::from_chunks(chunks), message_id: self.message_id }
+    }
+}
+
 /// One mistake in a [`Draft`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DraftError {
@@ -112,6 +139,15 @@ impl Draft<'_> {
     /// All mistakes at once. Among them custom header fields that have a field of their own in the request, that
     /// belong to the structure of the message, or that only servers on the way may write.
     pub fn compose(self) -> Result<Composed, Vec<DraftError>> {
+        Ok(self.plan(&[])?.assemble(Vec::new()))
+    }
+
+    /// The same in two steps, for a draft that borrows from `buffer`: what the plan holds borrows no more, and
+    /// [`Plan::assemble`] makes the buffer itself the message where large files are in it.
+    ///
+    /// # Errors
+    /// All mistakes, each with its place.
+    pub fn plan(self, buffer: &[u8]) -> Result<Plan, Vec<DraftError>> {
         let mut head = Head::default();
         let message_id = self.write_head(&mut head);
         head.body_text("/text", self.text.as_deref());
@@ -120,9 +156,12 @@ impl Draft<'_> {
         if !head.errors.is_empty() {
             return Err(head.errors);
         }
+        // A large buffer is not kept for the sake of a small file in it.
+        let in_place: usize = files.iter().map(|file| file.in_place(buffer)).sum();
+        let buffer = if in_place >= buffer.len() / 2 { buffer } else { &[] };
         let body = arrange(self.text, self.html, files);
-        let content = part::write(&head.bytes, body).map_err(|_| vec![unwritable()])?;
-        Ok(Composed { content, message_id })
+        let pieces = part::write(&head.bytes, body, buffer).map_err(|_| vec![unwritable()])?;
+        Ok(Plan { pieces, message_id })
     }
 
     fn write_head(&self, head: &mut Head) -> String {

@@ -1,7 +1,7 @@
 //! SMTP as a client: the session with the provider.
 //!
-//! A [`transaction`] says what to write and what the answers mean, without sockets; this file runs it over a
-//! connection of the [`pool`], or over a new one, under the time limits of each step.
+//! A `transaction` says what to write and what the answers mean, without sockets; this file runs it over a
+//! connection of the `pool`, or over a new one, under the time limits of each step.
 
 mod capabilities;
 pub mod classify;

@@ -386,7 +386,9 @@ end() {
   done
   within 3 none_of session "${heads[@]}" && return
   send KILL session "${heads[@]}"
-  within 3 none_of session "${heads[@]}" || say "still running: $(session "${heads[@]}" | xargs)"
+  within 3 none_of session "${heads[@]}" && return
+  say "still running: $(session "${heads[@]}" | xargs)"
+  return 1
 }
 
 stop_rig() {

@@ -16,8 +16,8 @@ use crate::message::Ingress;
 use crate::message::content::{BareNewline, Content, ContentWriter};
 use crate::outcome::Refusal;
 
-/// A JSON body and the message made of it are held at the same time.
-const JSON_COPIES: usize = 2;
+/// A body with large files in it becomes the message where it lies, and grows by its line ends: two octets for each 76.
+const LINE_ENDS: usize = 36;
 /// Names, quotes and escapes around a message of the largest size. What is mostly escapes meets this limit earlier.
 const JSON_WRAPPING: usize = 1 << 20;
 /// The pace below which a client is cut: this long, and a second more for each of so many bytes.
@@ -51,9 +51,9 @@ fn is_type(text: &str, wanted: &str) -> bool {
 /// A JSON body in one piece, and room for it and for the message that will be made of it.
 pub(super) async fn json(api: &Api, body: Body) -> Result<(Vec<u8>, Hold), Problem> {
     let limit = api.relay.policy().max_message_bytes();
-    let mut reader = Reader::new(api, body, limit.saturating_add(JSON_WRAPPING), JSON_COPIES)?;
+    let mut reader = Reader::new(api, body, limit.saturating_add(JSON_WRAPPING), held)?;
     let mut bytes = Vec::new();
-    bytes.reserve_exact(reader.expected.unwrap_or_default());
+    bytes.reserve_exact(capacity(reader.expected.unwrap_or_default()));
     while let Some(piece) = reader.next().await? {
         // By half of what there is: a body of unknown length is moved a few times, never held twice.
         if bytes.capacity() - bytes.len() < piece.len() {
@@ -65,9 +65,23 @@ pub(super) async fn json(api: &Api, body: Body) -> Result<(Vec<u8>, Hold), Probl
     Ok((bytes, reader.hold))
 }
 
+/// The room that a JSON body takes, large files made into lines.
+pub(super) fn held(length: usize) -> usize {
+    length.saturating_add(length / LINE_ENDS)
+}
+
+/// What to ask the allocator for. glibc gives memory back at once where the kernel maps it apart; but the first such
+/// piece of up to 32 MiB that is freed makes it keep pieces of that size for itself. What is asked for and never
+/// touched costs nothing.
+fn capacity(length: usize) -> usize {
+    const LARGE: usize = 1 << 20;
+    const ALWAYS_MAPPED: usize = 33 << 20;
+    if length < LARGE { held(length) } else { held(length).max(ALWAYS_MAPPED) }
+}
+
 /// A message as it is, and room for it. Line ends that stand alone are mended.
 pub(super) async fn message(api: &Api, body: Body) -> Result<(Content, Hold), Problem> {
-    let mut reader = Reader::new(api, body, api.relay.policy().max_message_bytes(), 1)?;
+    let mut reader = Reader::new(api, body, api.relay.policy().max_message_bytes(), |length| length)?;
     let mut writer = ContentWriter::new(BareNewline::Normalize);
     while let Some(piece) = reader.next().await? {
         reader.room(writer.len() + piece.len())?;
@@ -89,22 +103,22 @@ struct Reader {
     /// The length, where the client said it.
     expected: Option<usize>,
     limit: usize,
-    copies: usize,
+    /// The memory that so many bytes of the body take.
+    memory: fn(usize) -> usize,
     begun: Instant,
     received: usize,
     room: usize,
 }
 
 impl Reader {
-    fn new(api: &Api, body: Body, limit: usize, copies: usize) -> Result<Self, Problem> {
+    fn new(api: &Api, body: Body, limit: usize, memory: fn(usize) -> usize) -> Result<Self, Problem> {
         let expected = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         if expected.is_some_and(|length| length > limit) {
             return Err(over(limit));
         }
         let room = expected.unwrap_or(STEP);
-        let hold =
-            api.relay.reserve(Ingress::Http, room.saturating_mul(copies)).map_err(|refusal| refused(&refusal))?;
-        Ok(Self { body, hold, expected, limit, copies, begun: Instant::now(), received: 0, room })
+        let hold = api.relay.reserve(Ingress::Http, memory(room)).map_err(|refusal| refused(&refusal))?;
+        Ok(Self { body, hold, expected, limit, memory, begun: Instant::now(), received: 0, room })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
@@ -120,7 +134,7 @@ impl Reader {
     fn room(&mut self, bytes: usize) -> Result<(), Problem> {
         if bytes > self.room {
             self.room = bytes.next_multiple_of(STEP);
-            resize(&mut self.hold, self.room.saturating_mul(self.copies))?;
+            resize(&mut self.hold, (self.memory)(self.room))?;
         }
         Ok(())
     }

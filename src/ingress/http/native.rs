@@ -14,8 +14,9 @@ use super::form::{Form, Names, Object, Placed, fragment, one_or_many};
 use super::json::{self, Json};
 use super::problem::{Code, Problem};
 use super::{Api, Letter, body, prefer};
+use crate::delivery::budget::Hold;
 use crate::message::address::{AddressError, Mailbox};
-use crate::message::mime::{Attachment, Composed, Draft, Unsubscribe};
+use crate::message::mime::{Attachment, Composed, Draft, Plan, Unsubscribe};
 use crate::message::{Address, Envelope};
 
 const LATER: &str = "nothing is kept here, so nothing can be sent later: call again at that time";
@@ -71,34 +72,66 @@ const VALUES_PER_RECIPIENT: usize = 8;
 pub(super) async fn send(State(api): State<Arc<Api>>, headers: HeaderMap, request: Body) -> Result<Response, Problem> {
     body::expect(&headers, "application/json")?;
     let preference = prefer::handling(&headers);
-    let (mut bytes, hold) = body::json(&api, request).await?;
+    let (mut bytes, mut hold) = body::json(&api, request).await?;
     json::unescape_slashes(&mut bytes);
     let policy = api.relay.policy();
     let most = VALUES + policy.max_recipients().saturating_mul(VALUES_PER_RECIPIENT);
-    let letter = read(&bytes, most, policy.default_sender())?;
-    drop(bytes);
+    let read = read(&bytes, most, policy.default_sender(), &mut hold)?;
+    let whole = bytes.len();
+    let Composed { content, message_id } = read.plan.assemble(bytes);
+    // A body that became the message is held with all that is around its files.
+    let memory = if read.stays > 0 { body::held(whole) } else { content.len() };
+    let letter = Letter { envelope: read.envelope, listed: read.listed, content, message_id, memory };
     api.submit(letter, hold, preference).await
 }
 
+/// A letter whose large files are still in the body.
+struct Read {
+    envelope: Envelope,
+    listed: Vec<Listed>,
+    plan: Plan,
+    /// How many bytes of the body can stay where they are.
+    stays: usize,
+}
+
 /// From the body to a letter, or all its mistakes.
-fn read(body: &[u8], most_values: usize, default_sender: Option<&Mailbox>) -> Result<Letter, Problem> {
+fn read(body: &[u8], most_values: usize, default_sender: Option<&Mailbox>, hold: &mut Hold) -> Result<Read, Problem> {
     let json = json::parse(body, most_values).map_err(|error| {
         Problem::new(Code::MalformedRequest, format!("The body cannot be read as JSON: {error}.")).counted("malformed")
     })?;
+    // What is no large file is written anew, and texts grow when they are encoded.
+    let stays = Some(files(&json)).filter(|files| *files >= body.len() / 2).unwrap_or_default();
+    body::resize(hold, body::held(body.len()) + 2 * (body.len() - stays))?;
     let mut form = Form::default();
     let letter = form
         .object(("#".to_owned(), &json), MESSAGE)
-        .and_then(|message| letter(&mut form, &message, default_sender))
+        .and_then(|message| letter(&mut form, &message, default_sender, body))
         .filter(|_| form.is_clean());
+    let letter = letter.map(|letter| Read { stays, ..letter });
     letter.ok_or_else(|| Problem::mistakes(form.into_mistakes()))
 }
 
-fn letter(form: &mut Form, message: &Object<'_>, default_sender: Option<&Mailbox>) -> Option<Letter> {
+/// How many bytes are files as they came, without an escape in them.
+fn files(json: &Json<'_>) -> usize {
+    let Some(Json::List(attachments)) = member(json, "attachments") else { return 0 };
+    let length = |attachment| match member(attachment, "content") {
+        Some(Json::Text(Cow::Borrowed(text))) => text.len(),
+        _ => 0,
+    };
+    attachments.iter().map(length).sum()
+}
+
+fn member<'j, 'a>(json: &'j Json<'a>, wanted: &str) -> Option<&'j Json<'a>> {
+    let Json::Map(map) = json else { return None };
+    map.iter().find(|(name, _)| name == wanted).map(|(_, value)| value)
+}
+
+fn letter(form: &mut Form, message: &Object<'_>, default_sender: Option<&Mailbox>, body: &[u8]) -> Option<Read> {
     let addressed = Addressed::read(form, message, default_sender);
     let envelope = envelope(form, message, &addressed);
-    let composed = compose(form, message, addressed)?;
+    let plan = compose(form, message, addressed, body)?;
     let (envelope, listed) = envelope?;
-    Some(Letter { envelope, listed, content: composed.content, message_id: composed.message_id })
+    Some(Read { envelope, listed, plan, stays: 0 })
 }
 
 /// The mailboxes of a message, by field.
@@ -211,7 +244,7 @@ pub(super) fn each_once(recipients: Vec<(Address, Kind)>) -> (Vec<Address>, Vec<
         .unzip()
 }
 
-fn compose(form: &mut Form, message: &Object<'_>, addressed: Addressed) -> Option<Composed> {
+fn compose(form: &mut Form, message: &Object<'_>, addressed: Addressed, body: &[u8]) -> Option<Plan> {
     let (text, html) = (form.text(message.get("text")), form.text(message.get("html")));
     let attachments = attachments(form, message);
     if attachments.is_empty() && ["text", "html", "attachments"].iter().all(|name| is_absent(message, name)) {
@@ -231,8 +264,8 @@ fn compose(form: &mut Form, message: &Object<'_>, addressed: Addressed) -> Optio
         message_id: form.text(message.get("message_id")).map(Cow::from),
         date: None,
     };
-    let composed = draft.compose();
-    composed.map_err(|errors| errors.into_iter().for_each(|error| note(form, &error.pointer, error.sentence))).ok()
+    let planned = draft.plan(body);
+    planned.map_err(|errors| errors.into_iter().for_each(|error| note(form, &error.pointer, error.sentence))).ok()
 }
 
 fn is_absent(message: &Object<'_>, name: &str) -> bool {

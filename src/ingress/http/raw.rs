@@ -47,7 +47,7 @@ pub(super) async fn send(
     let (recipients, listed) = each_once(recipients.into_iter().map(|address| (address, Kind::Envelope)).collect());
     // There is at least one, or there would have been a mistake.
     let envelope = Envelope::new(sender, recipients).ok_or_else(|| Problem::mistakes(vec![nobody()]))?;
-    api.submit(Letter { envelope, listed, content, message_id }, hold, preference).await
+    api.submit(Letter { memory: content.len(), envelope, listed, content, message_id }, hold, preference).await
 }
 
 type Parts = (Option<Address>, Vec<Address>);

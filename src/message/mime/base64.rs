@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use super::in_place::Run;
+
 /// RFC 2045 section 6.8: no encoded line is longer, in octets.
-const LINE: usize = 76;
+pub(super) const LINE: usize = 76;
 
 const CUT_OFF: &str = "the base64 text is cut off: its length fits no number of bytes";
 
@@ -21,6 +23,14 @@ pub(super) struct Base64<'a> {
 
 impl<'a> Base64<'a> {
     /// Takes the standard alphabet (RFC 4648 section 4), with padding or without, white space anywhere.
+    /// Its place in the request's buffer, where it can be wrapped without being copied.
+    pub(super) fn run_in(&self, buffer: &[u8]) -> Option<Run> {
+        match &self.text {
+            Cow::Borrowed(text) if !self.has_space => Run::of(text.get(..self.end)?, self.padding, buffer),
+            Cow::Borrowed(_) | Cow::Owned(_) => None,
+        }
+    }
+
     pub(super) fn check(text: Cow<'a, str>) -> Result<Self, &'static str> {
         let bytes = text.as_bytes();
         let body = bytes.trim_ascii_end();

@@ -14,6 +14,7 @@ use memchr::memchr2;
 
 use super::base64::Base64;
 use super::fields::Head;
+use super::in_place::Run;
 use super::{Attachment, DraftError};
 use crate::message::Content;
 use crate::message::content::{BareNewline, ContentWriter};
@@ -72,6 +73,13 @@ pub(super) struct File<'a> {
     pub(super) has_content_id: bool,
     header: Vec<u8>,
     data: Base64<'a>,
+}
+
+impl File<'_> {
+    /// How many bytes of the request's buffer can stay where they are.
+    pub(super) fn in_place(&self, buffer: &[u8]) -> usize {
+        self.data.run_in(buffer).map_or(0, |run| run.symbols.len())
+    }
 }
 
 impl<'a> Part<'a> {
@@ -237,40 +245,91 @@ fn guess(filename: &str) -> &'static str {
 
 // === Writing ===
 
-/// Writes the head and, behind it, the tree. Each body is dropped once it is written.
-pub(super) fn write(head: &[u8], body: Part<'_>) -> io::Result<Content> {
-    let mut out = IoWriter::with_capacity(BUFFER, Sink(ContentWriter::new(BareNewline::Normalize)));
-    out.write(head);
-    write_part(body, 0, &mut out)?;
-    out.finish()?.0.finish().map_err(|_| bare_line_end())
+/// A message, as far as it is written.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Bytes of its own.
+    Own(Content),
+    /// A file that is still in the request's buffer.
+    InPlace(Run),
 }
 
-fn write_part(part: Part<'_>, depth: usize, out: &mut IoWriter<Sink>) -> io::Result<()> {
+impl Piece {
+    /// The place of a file that is still in the buffer.
+    pub(super) fn run(&self) -> Option<&Run> {
+        match self {
+            Self::Own(_) => None,
+            Self::InPlace(run) => Some(run),
+        }
+    }
+}
+
+/// Writes the head and, behind it, the tree. Each body is dropped once it is written; a file that lies in `buffer` as
+/// it can stay is only named.
+pub(super) fn write(head: &[u8], body: Part<'_>, buffer: &[u8]) -> io::Result<Vec<Piece>> {
+    let mut out = Out { buffer, writer: writer(), pieces: Vec::new() };
+    out.writer.write(head);
+    write_part(body, 0, &mut out)?;
+    out.end_piece()?;
+    Ok(out.pieces)
+}
+
+struct Out<'b> {
+    buffer: &'b [u8],
+    writer: IoWriter<Sink>,
+    pieces: Vec<Piece>,
+}
+
+impl Out<'_> {
+    fn end_piece(&mut self) -> io::Result<()> {
+        let written = std::mem::replace(&mut self.writer, writer()).finish()?;
+        self.pieces.push(Piece::Own(written.0.finish().map_err(|_| bare_line_end())?));
+        Ok(())
+    }
+
+    fn file(&mut self, data: &Base64<'_>) -> io::Result<()> {
+        match data.run_in(self.buffer) {
+            None => data.write(&mut Through(&mut self.writer)),
+            Some(run) => {
+                // The file's header has just ended, so a piece of whole lines ends here.
+                self.end_piece()?;
+                self.pieces.push(Piece::InPlace(run));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn writer() -> IoWriter<Sink> {
+    IoWriter::with_capacity(BUFFER, Sink(ContentWriter::new(BareNewline::Normalize)))
+}
+
+fn write_part(part: Part<'_>, depth: usize, out: &mut Out<'_>) -> io::Result<()> {
     match part {
         Part::Text(media_type, text) => {
-            MimePart::new(media_type, with_crlf(&text)).write_part(out);
+            MimePart::new(media_type, with_crlf(&text)).write_part(&mut out.writer);
             Ok(())
         }
         Part::File(file) => {
-            out.write(&file.header);
-            out.write(b"\r\n");
-            file.data.write(&mut Through(out))
+            out.writer.write(&file.header);
+            out.writer.write(b"\r\n");
+            out.file(&file.data)
         }
         Part::Multi(subtype, parts) => write_multi(subtype, parts, depth, out),
     }
 }
 
-fn write_multi(subtype: &str, parts: Vec<Part<'_>>, depth: usize, out: &mut IoWriter<Sink>) -> io::Result<()> {
+fn write_multi(subtype: &str, parts: Vec<Part<'_>>, depth: usize, out: &mut Out<'_>) -> io::Result<()> {
     // Not to be guessed, or a body text could hold it and add parts; none begins with another one.
     let boundary = format!("=_{}_{depth}", uuid::Uuid::now_v7().simple());
     let mut head = Head::default();
     head.write("", "Content-Type", &multipart_type(subtype, parts.first(), &boundary));
-    out.write(&head.bytes);
+    out.writer.write(&head.bytes);
     for part in parts {
-        out.write(format!("\r\n--{boundary}\r\n").as_bytes());
+        out.writer.write(format!("\r\n--{boundary}\r\n").as_bytes());
         write_part(part, depth + 1, out)?;
     }
-    out.write(format!("\r\n--{boundary}--\r\n").as_bytes());
+    out.writer.write(format!("\r\n--{boundary}--\r\n").as_bytes());
     Ok(())
 }
 

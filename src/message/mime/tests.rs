@@ -568,3 +568,44 @@ proptest! {
         prop_assert_eq!(arrived, sent);
     }
 }
+
+#[test]
+fn large_files_stay_in_the_buffer_and_arrive_whole() {
+    let file = |seed: u32, size: u32| -> Vec<u8> {
+        (0..size).map(|n| (n.wrapping_add(seed).wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+    };
+    let files = [file(1, 200_001), file(2, 10), file(3, 100_002)];
+    let encoded: Vec<String> = files.iter().map(|file| STANDARD.encode(file)).collect();
+    let buffer = format!("{{\"a\":\"{}\",\"b\":\"{}\",\"c\":\"{}\"}}", encoded[0], encoded[1], encoded[2]).into_bytes();
+    let text = std::str::from_utf8(&buffer).unwrap();
+    let borrowed = |n: usize| {
+        let start = text.find(encoded[n].as_str()).unwrap();
+        Cow::Borrowed(&text[start..start + encoded[n].len()])
+    };
+    // The inline one comes first in the message, and last in the buffer.
+    let attachment = |n, id: Option<&'static str>| Attachment {
+        filename: Some(format!("{n}.bin").into()),
+        content_id: id.map(Cow::from),
+        base64: borrowed(n),
+        ..Attachment::default()
+    };
+    let attachments = vec![attachment(0, None), attachment(1, None), attachment(2, Some("image"))];
+    let draft = Draft { html: Some("<img src=\"cid:image\">".into()), attachments, ..draft() };
+    let plan = draft.plan(&buffer).unwrap();
+    let before = buffer.as_ptr() as usize;
+    let place = before..before + buffer.len();
+    let content = plan.assemble(buffer).content;
+    let stayed: usize =
+        content.chunks().iter().filter(|chunk| place.contains(&(chunk.as_ptr() as usize))).map(bytes::Bytes::len).sum();
+    let bytes = content.to_vec();
+    assert_eq!(bytes.len(), content.len());
+    let parsed = MessageParser::default().parse(&bytes).unwrap();
+    for (n, file) in files.iter().enumerate() {
+        let name = format!("{n}.bin");
+        let part = parsed.attachments().find(|part| part.attachment_name() == Some(name.as_str())).unwrap();
+        assert!(part.contents() == file, "{name}");
+    }
+    assert!(bytes.split(|&b| b == b'\n').all(|line| line.len() <= 78 + 1));
+    // The allocator may have had to move the buffer to make it longer; it is still one buffer then.
+    assert!(stayed == 0 || stayed > 300_000);
+}
