@@ -104,6 +104,20 @@ async fn only_who_was_put_off_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_or_nothing_holds_over_attempts() {
+    // The first recipient is refused for good, and the connection ends before the second is answered.
+    let script = Script::new()
+        .extensions(&[])
+        .on_recipient("gone@example.org", Action::reply(550, "5.1.1 No such user").then_close());
+    let provider = Provider::start(script);
+    let sidecar = through(&provider, &[]);
+    let to = &["gone@example.org", "here@example.org"];
+    let reply = Lines::connect(sidecar.smtp).await.send("s@example.com", to, b"S: x\r\n\r\n").await;
+    assert!(reply.starts_with("554 5.1.1"), "{reply}");
+    assert!(provider.ledger.held().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_warm_connection_is_replaced_unnoticed() {
     let provider = Provider::start(Script::new().extensions(&["PIPELINING"]).messages_per_connection(1));
     let sidecar = through(&provider, &[]);

@@ -228,11 +228,21 @@ impl<'a> Transaction<'a> {
 
     /// 421 to whatever: the server closes the connection and has taken nothing.
     fn closing(&mut self, command: Command, reply: Reply) {
-        let failure = match self.failure.take() {
+        let failure = match self.settled() {
             Some(failure) => failure,
             None => self.with_verdicts(classify::refused(step(command), reply, self.link)),
         };
         self.finish(Err(failure), After::Close);
+    }
+
+    /// The failure that nothing can change any more. Where all or nobody is to get the message, one refused recipient
+    /// is enough for that, also when the others were never answered: they must not be tried again without it.
+    fn settled(&mut self) -> Option<Failure> {
+        if self.failure.is_none() && self.message.all_or_nothing {
+            let refused = self.recipient_failure.take();
+            self.failure = refused.map(|failure| self.with_verdicts(failure));
+        }
+        self.failure.take()
     }
 
     fn mail(&mut self, reply: Reply) {
@@ -352,7 +362,7 @@ impl<'a> Transaction<'a> {
 
     /// No further reply will come.
     pub fn lost(&mut self, how: &Lost) {
-        let failure = match self.failure.take() {
+        let failure = match self.settled() {
             Some(failure) => failure,
             None => self.lost_without_verdict(how),
         };
@@ -676,6 +686,16 @@ mod tests {
             replies[at] = "421 4.3.2 closing";
             let (_, finish) = run(PIPELINING, &one, &replies);
             assert_eq!((finish.result.unwrap_err().class, finish.connection), (Class::Transient, After::Close), "{at}");
+        }
+    }
+
+    #[test]
+    fn one_refused_is_enough_where_all_are_needed_and_the_connection_ends() {
+        for (extensions, end) in [(PLAIN, "-"), (PLAIN, "421 bye"), (CHUNKING, "-"), (CHUNKING, "421 bye")] {
+            let replies = &["250", "550 5.1.1 no", end];
+            failed(extensions, &message(2, true), replies, Class::Permanent, &["rejected"], After::Close);
+            let replies = &["250", "450 later", end];
+            failed(extensions, &message(2, true), replies, Class::Transient, &["deferred"], After::Close);
         }
     }
 
