@@ -271,7 +271,7 @@ impl Smtp {
                 Next::Finished(finish) => break finish,
                 Next::Write(flight, step) => self.write(stream, flight, step, &mut transaction, limits).await,
                 Next::Read => match self.read(stream, &transaction, limits).await {
-                    Ok(reply) if warm && transaction.is_first_reply() && reply.code == 421 => return Ran::WasDead,
+                    Ok(reply) if warm && transaction.is_useless(reply.code) => return Ran::WasDead,
                     Ok(reply) => transaction.reply(reply.into_reply()),
                     Err(how) if warm && transaction.is_untouched() && !matches!(how, Lost::Ending) => {
                         return Ran::WasDead;

@@ -18,6 +18,8 @@ pub enum Malformed {
     Code,
     /// The lines of one reply have different codes.
     MixedCodes,
+    /// The code cannot be an answer to what was asked.
+    OutOfPlace,
     /// A line is too long.
     LongLine,
     /// There are too many lines.
@@ -35,6 +37,7 @@ impl Malformed {
         match self {
             Self::Code => "sent something that is not an SMTP reply",
             Self::MixedCodes => "sent one reply with two different codes",
+            Self::OutOfPlace => "gave an answer that does not belong to what was asked",
             Self::LongLine => "sent a reply line without an end",
             Self::ManyLines => "sent a reply without an end",
             Self::Http => "speaks HTTP, not SMTP: the host or the port is wrong",

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use super::capabilities::Capabilities;
 use super::classify::{self, Lost};
 use super::outgoing::{Framing, Outgoing};
+use super::reply::Malformed;
 use crate::message::Message;
 use crate::outcome::{Class, Failure, Receipt, Reply, Step, Verdict};
 use crate::provider::Link;
@@ -96,6 +97,8 @@ pub struct Transaction<'a> {
     write_failed: bool,
     /// The gravest refusal of a recipient so far.
     recipient_failure: Option<Failure>,
+    /// The server said that it closes the connection, while content was on its way.
+    goodbye: Option<Failure>,
     /// The message has failed; what is still due does not change that.
     failure: Option<Failure>,
     finish: Option<Finish>,
@@ -126,6 +129,7 @@ impl<'a> Transaction<'a> {
             content_is_out: false,
             write_failed: false,
             recipient_failure: None,
+            goodbye: None,
             failure: None,
             finish: None,
         };
@@ -134,7 +138,8 @@ impl<'a> Transaction<'a> {
         transaction.queue.extend(open.iter().map(|&place| Command::Recipient(place)));
         if capabilities.pipelining && (open.len() == 1 || !message.all_or_nothing) {
             let small = message.content.len() <= LARGEST_EARLY_CHUNK;
-            let chunk = capabilities.chunking && small;
+            // Where RSET is refused, the old envelope is still open, and a chunk in flight would go to its recipients.
+            let chunk = capabilities.chunking && small && !reset_first;
             transaction.queue.push_back(if chunk { Command::Chunk } else { Command::Data });
         }
         Ok(transaction)
@@ -196,10 +201,11 @@ impl<'a> Transaction<'a> {
         self.message.content.len()
     }
 
-    /// Whether no reply has come yet.
+    /// Whether this reply, the next one, says that the connection was of no use from the start.
     #[must_use]
-    pub fn is_first_reply(&self) -> bool {
-        self.replies == 0
+    pub fn is_useless(&self, code: u16) -> bool {
+        let refused_reset = self.due.front() == Some(&Command::Reset) && !(200..300).contains(&code);
+        self.replies == 0 && (code == 421 || refused_reset)
     }
 
     /// Whether nothing was answered and no whole content is out: on another connection nothing would be different.
@@ -212,8 +218,18 @@ impl<'a> Transaction<'a> {
     pub fn reply(&mut self, reply: Reply) {
         let Some(command) = self.due.pop_front() else { return };
         self.replies += 1;
-        if reply.code == 421 && command != Command::LoneDot {
-            return self.closing(command, reply);
+        match command {
+            Command::LoneDot => {}
+            // Not every server closes as it says: one that goes on may still take the chunk for the others.
+            Command::Recipient(_) if reply.code == 421 && self.due.back() == Some(&Command::Chunk) => {
+                self.goodbye = Some(classify::refused(Step::Recipient, reply.clone(), self.link));
+            }
+            _ if reply.code == 421 => return self.closing(command, reply),
+            _ if is_out_of_place(command, reply.code) => {
+                self.due.push_front(command);
+                return self.lost(&Lost::Malformed(Malformed::OutOfPlace));
+            }
+            _ => {}
         }
         match command {
             // Whether RSET or a lone dot was liked changes nothing for this message.
@@ -356,15 +372,17 @@ impl<'a> Transaction<'a> {
     }
 
     fn finish(&mut self, result: Result<Receipt, Failure>, connection: After) {
-        let connection = if self.write_failed { After::Close } else { connection };
+        let connection = if self.write_failed || self.goodbye.is_some() { After::Close } else { connection };
         self.finish = Some(Finish { result, connection });
     }
 
     /// No further reply will come.
     pub fn lost(&mut self, how: &Lost) {
-        let failure = match self.settled() {
-            Some(failure) => failure,
-            None => self.lost_without_verdict(how),
+        let failure = match (self.settled(), self.goodbye.take(), how) {
+            (Some(failure), ..) => failure,
+            // RFC 5321 section 3.8: what was not answered when it closed, as announced, was not taken.
+            (None, Some(goodbye), Lost::Closed | Lost::Io(_)) => self.with_verdicts(goodbye),
+            (None, ..) => self.lost_without_verdict(how),
         };
         self.finish(Err(failure), After::Close);
     }
@@ -450,6 +468,18 @@ fn framing_of(command: Command) -> Option<Framing> {
         Command::Content => Some(Framing::Dots),
         Command::Chunk => Some(Framing::Chunk),
         Command::Reset | Command::Mail | Command::Recipient(_) | Command::Data | Command::LoneDot => None,
+    }
+}
+
+/// A yes to DATA, or a "go on" to anything else, answers something that was not asked: the two sides have lost their
+/// places, and no later reply can be trusted.
+fn is_out_of_place(command: Command, code: u16) -> bool {
+    match command {
+        Command::Data => (200..400).contains(&code) && code != 354,
+        Command::Reset | Command::Mail | Command::Recipient(_) | Command::Chunk | Command::Content => {
+            (300..400).contains(&code)
+        }
+        Command::LoneDot => false,
     }
 }
 
@@ -690,6 +720,17 @@ mod tests {
     }
 
     #[test]
+    fn four_two_one_to_a_recipient_leaves_the_chunk_to_the_others() {
+        let two = message(2, false);
+        let (_, finish) = run(CHUNKING, &two, &["250", "250", "421 4.3.2 closing", "250 taken"]);
+        assert_eq!(labels(&finish.result.unwrap().recipients), ["accepted", "deferred"]);
+        assert_eq!(finish.connection, After::Close);
+        let replies = &["250", "250", "421 4.3.2 closing", "-"];
+        failed(CHUNKING, &two, replies, Class::Transient, &["deferred"], After::Close);
+        failed(CHUNKING, &message(1, true), &["250", "421 no"], Class::Transient, &["deferred"], After::Close);
+    }
+
+    #[test]
     fn one_refused_is_enough_where_all_are_needed_and_the_connection_ends() {
         for (extensions, end) in [(PLAIN, "-"), (PLAIN, "421 bye"), (CHUNKING, "-"), (CHUNKING, "421 bye")] {
             let replies = &["250", "550 5.1.1 no", end];
@@ -697,6 +738,26 @@ mod tests {
             let replies = &["250", "450 later", end];
             failed(extensions, &message(2, true), replies, Class::Transient, &["deferred"], After::Close);
         }
+    }
+
+    #[test]
+    fn an_answer_out_of_place_ends_all_trust() {
+        let one = message(1, true);
+        failed(PIPELINING, &one, &["250", "250", "250 yes?"], Class::Misconfigured, &["not_sent"], After::Close);
+        failed(PIPELINING, &one, &["550 no", "503", "250 yes?"], Class::Misconfigured, &[], After::Close);
+        failed(PLAIN, &one, &["250", "354 go on"], Class::Misconfigured, &[], After::Close);
+        failed(CHUNKING, &one, &["354 go on"], Class::Unconfirmed, &["unknown"], After::Close);
+        failed(CHUNKING, &one, &["250", "354 go on"], Class::Unconfirmed, &["unknown"], After::Close);
+        failed(PIPELINING, &one, &["250", "250", "354", "354 go on"], Class::Unconfirmed, &["unknown"], After::Close);
+    }
+
+    #[test]
+    fn a_chunk_waits_for_the_answer_to_rset() {
+        let (message, capabilities, link) = (message(1, true), capabilities(CHUNKING), link());
+        let mut transaction = Transaction::new(&message, &[0], &capabilities, true, &link).unwrap();
+        let Next::Write(outgoing, _) = transaction.next() else { panic!("writes first") };
+        assert_eq!(bytes(outgoing), "RSET\r\nMAIL FROM:<s@a.test>\r\nRCPT TO:<r0@b.test>\r\nDATA\r\n");
+        assert!(transaction.is_useless(451) && transaction.is_useless(421) && !transaction.is_useless(250));
     }
 
     #[test]
