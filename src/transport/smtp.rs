@@ -201,14 +201,17 @@ impl Smtp {
         limits: Limits<'_>,
         phases: &mut Phases,
     ) -> Result<Receipt, Failure> {
-        if let Some(result) = self.send_warm(server, link, job, limits, phases).await {
-            return result;
-        }
-        // Few at a time: many logins at once are answered with 454 by some, and count as an attack with others.
-        let dial = self.dial(server, link, limits).await?;
-        if let Some(result) = self.send_warm(server, link, job, limits, phases).await {
-            return result;
-        }
+        let dial = loop {
+            if let Some(result) = self.send_warm(server, link, job, limits, phases).await {
+                return result;
+            }
+            // Few at a time: many logins at once are answered with 454 by some, and count as an attack with others.
+            let dial = self.dial(server, link, limits).await?;
+            // A connection that came free meanwhile is used without keeping others from opening theirs.
+            if !self.pool.has_idle(server) {
+                break dial;
+            }
+        };
         let session = self.dialer.open(server, link, limits, phases).await?;
         drop(dial);
         let connection = self.pool.adopt(session);

@@ -110,6 +110,11 @@ impl Pool {
         }
     }
 
+    /// Whether a connection lies unused, good or not.
+    pub fn has_idle(&self, server: &Server) -> bool {
+        self.paths.get(server).is_some_and(|lane| !lane.idle().is_empty())
+    }
+
     /// A warm connection, if there is one that is still good.
     pub fn take(&self, server: &Server) -> Option<Connection> {
         let lane = self.paths.get(server)?;
