@@ -11,6 +11,7 @@
 
 mod architecture;
 mod broken_links;
+mod cold;
 mod contract;
 mod faults_played;
 mod memory;
