@@ -15,6 +15,7 @@ mod cold;
 mod contract;
 mod faults_played;
 mod memory;
+mod mixes;
 mod settings;
 mod shutting_down;
 mod support;

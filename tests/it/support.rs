@@ -8,6 +8,7 @@
 // A helper that cannot go on ends its test, which is what unwrap is for; clippy only knows `#[test]` functions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod callers;
 pub mod certificates;
 pub mod faults;
 pub mod lines;
