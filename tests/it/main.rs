@@ -11,6 +11,7 @@
 
 mod architecture;
 mod broken_links;
+mod chaos;
 mod cold;
 mod contract;
 mod faults_played;
@@ -18,6 +19,7 @@ mod memory;
 mod mixes;
 mod settings;
 mod shutting_down;
+mod soak;
 mod support;
 mod through_the_rig;
 mod trying_again;

@@ -10,6 +10,7 @@
 
 pub mod callers;
 pub mod certificates;
+pub mod crowd;
 pub mod faults;
 pub mod lines;
 pub mod provider;

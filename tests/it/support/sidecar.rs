@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -96,7 +97,11 @@ pub struct Process {
     pub smtp: SocketAddr,
     pub admin: SocketAddr,
     child: Child,
+    log: JoinHandle<Log>,
 }
+
+/// What a process wrote about its submissions: Message-IDs by class.
+pub type Log = BTreeMap<String, Vec<String>>;
 
 impl Process {
     /// Starts the binary and waits until it serves.
@@ -105,18 +110,23 @@ impl Process {
         let output = child.stdout.take().unwrap();
         let (found, serving) = mpsc::channel();
         // The pipe is read to its end, so that the process never waits for a reader of its log.
-        std::thread::spawn(move || {
+        let log = std::thread::spawn(move || {
+            let mut log = Log::new();
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if let Ok(line) = serde_json::from_str::<Value>(&line)
-                    && line["message"] == "serving"
-                {
-                    let _ = found.send(line);
+                let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
+                match (line["message"].as_str(), line["class"].as_str(), line["message_id"].as_str()) {
+                    (Some("submission"), Some(class), Some(id)) => {
+                        log.entry(class.to_owned()).or_default().push(id.to_owned());
+                    }
+                    (Some("serving"), ..) => drop(found.send(line)),
+                    _ => {}
                 }
             }
+            log
         });
         let line = serving.recv_timeout(Duration::from_secs(20)).expect("a line that says `serving`");
         let address = |field: &str| line[field].as_str().unwrap().parse().unwrap();
-        Self { http: address("http"), smtp: address("smtp"), admin: address("admin"), child }
+        Self { http: address("http"), smtp: address("smtp"), admin: address("admin"), child, log }
     }
 
     pub fn id(&self) -> u32 {
@@ -138,6 +148,21 @@ impl Process {
                 None => std::thread::sleep(Duration::from_millis(20)),
             }
         }
+    }
+
+    /// Ends it without a word, if it has not ended, and reads its log to the end.
+    pub fn into_log(mut self) -> Log {
+        // It may have ended already, which is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let log = std::mem::replace(&mut self.log, std::thread::spawn(Log::new));
+        log.join().unwrap()
+    }
+
+    /// Open file descriptors and threads.
+    pub fn handles(&self) -> (usize, usize) {
+        let count = |what| std::fs::read_dir(format!("/proc/{}/{what}", self.id())).unwrap().count();
+        (count("fd"), count("task"))
     }
 
     /// A field of `/proc/PID/status` in bytes, such as `VmHWM`, the most memory it ever had.
