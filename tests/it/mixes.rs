@@ -116,10 +116,6 @@ impl Mix {
         }
         let books = Books::read(&sidecar).await;
         complaints.extend(self.compare_books(&books, &heard, held.len()));
-        let most = provider.ledger.counts().most_open;
-        if most as u64 > self.connections {
-            complaints.push(format!("{most} connections at once, {} allowed", self.connections));
-        }
         complaints
     }
 
