@@ -174,8 +174,10 @@ impl Smtp {
         let mut phases = Phases::default();
         let result = match self.turn(server, &link, limits).await {
             Ok(turn) => {
-                let result = self.send(server, &link, job, limits, &mut phases).await;
-                drop(turn);
+                let Sent { result, done } = self.send(server, &link, job, limits, &mut phases).await;
+                if let Some(connection) = done {
+                    tokio::spawn(quit(connection, turn));
+                }
                 result
             }
             Err(failure) => Err(failure),
@@ -193,31 +195,30 @@ impl Smtp {
     }
 
     /// Sends over a warm connection, and over the next one where that turns out to be dead; the last is a new one.
-    async fn send(
-        &self,
-        server: &Server,
-        link: &Link,
-        job: &Job<'_>,
-        limits: Limits<'_>,
-        phases: &mut Phases,
-    ) -> Result<Receipt, Failure> {
+    async fn send(&self, server: &Server, link: &Link, job: &Job<'_>, limits: Limits<'_>, phases: &mut Phases) -> Sent {
         let dial = loop {
-            if let Some(result) = self.send_warm(server, link, job, limits, phases).await {
-                return result;
+            if let Some(sent) = self.send_warm(server, link, job, limits, phases).await {
+                return sent;
             }
             // Few at a time: many logins at once are answered with 454 by some, and count as an attack with others.
-            let dial = self.dial(server, link, limits).await?;
+            let dial = match self.dial(server, link, limits).await {
+                Ok(dial) => dial,
+                Err(failure) => return Sent::not(failure),
+            };
             // A connection that came free meanwhile is used without keeping others from opening theirs.
             if !self.pool.has_idle(server) {
                 break dial;
             }
         };
-        let session = self.dialer.open(server, link, limits, phases).await?;
+        let session = match self.dialer.open(server, link, limits, phases).await {
+            Ok(session) => session,
+            Err(failure) => return Sent::not(failure),
+        };
         drop(dial);
         let connection = self.pool.adopt(session);
         match self.run(connection, server, link, job, limits, phases).await {
-            Ran::Finished(result) => result,
-            Ran::WasDead => Err(classify::lost(Step::Sender, &Lost::Closed, false, link)),
+            Ran::Finished(sent) => sent,
+            Ran::WasDead => Sent::not(classify::lost(Step::Sender, &Lost::Closed, false, link)),
         }
     }
 
@@ -229,10 +230,10 @@ impl Smtp {
         job: &Job<'_>,
         limits: Limits<'_>,
         phases: &mut Phases,
-    ) -> Option<Result<Receipt, Failure>> {
+    ) -> Option<Sent> {
         while let Some(connection) = self.pool.take(server) {
             match self.run(connection, server, link, job, limits, phases).await {
-                Ran::Finished(result) => return Some(result),
+                Ran::Finished(sent) => return Some(sent),
                 Ran::WasDead => {}
             }
         }
@@ -265,8 +266,8 @@ impl Smtp {
         {
             Ok(transaction) => transaction,
             Err(failure) => {
-                self.give_back(server, connection, After::Reuse);
-                return Ran::Finished(Err(failure));
+                let done = self.give_back(server, connection, After::Reuse);
+                return Ran::Finished(Sent { result: Err(failure), done });
             }
         };
         let Finish { result, connection: after } = loop {
@@ -284,8 +285,8 @@ impl Smtp {
             }
         };
         phases.send = Some(started.elapsed());
-        self.give_back(server, connection, after);
-        Ran::Finished(result)
+        let done = self.give_back(server, connection, after);
+        Ran::Finished(Sent { result, done })
     }
 
     async fn write(
@@ -328,14 +329,12 @@ impl Smtp {
         }
     }
 
-    fn give_back(&self, server: &Server, mut connection: Connection, after: After) {
+    /// Keeps a connection for the next message; gives it back where it is to be closed.
+    fn give_back(&self, server: &Server, mut connection: Connection, after: After) -> Option<Connection> {
         connection.reset_first = after == After::ReuseAfterReset;
-        let done = match after {
+        match after {
             After::Reuse | After::ReuseAfterReset => self.pool.put(server, connection),
             After::Close => Some(connection),
-        };
-        if let Some(connection) = done {
-            tokio::spawn(quit(connection.session));
         }
     }
 }
@@ -347,17 +346,34 @@ fn content_limit(length: usize) -> Duration {
 
 /// How a transaction over a connection ended.
 enum Ran {
-    Finished(Result<Receipt, Failure>),
+    Finished(Sent),
     /// A warm connection had been closed by the other side: nothing was lost, nothing was said.
     WasDead,
 }
 
+/// What came of a message, and the connection if it is of no further use.
+struct Sent {
+    result: Result<Receipt, Failure>,
+    done: Option<Connection>,
+}
+
+impl Sent {
+    /// Without a connection there is none to close.
+    fn not(failure: Failure) -> Self {
+        Self { result: Err(failure), done: None }
+    }
+}
+
 /// Says QUIT and waits a moment for the answer, so that the server sees an orderly end.
-async fn quit(session: Session) {
-    let mut stream = session.stream;
+///
+/// The turn is kept until then: providers that allow three connections count those that are closing.
+async fn quit(mut connection: Connection, turn: Option<pool::Turn>) {
+    let stream = &mut connection.session.stream;
     let farewell = async {
         let _ = stream.write(Outgoing::commands("QUIT\r\n".into())).await;
         let _ = stream.read().await;
     };
     let _ = tokio::time::timeout(QUIT_TIMEOUT, farewell).await;
+    drop(connection);
+    drop(turn);
 }

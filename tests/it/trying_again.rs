@@ -137,6 +137,21 @@ async fn a_dead_warm_connection_is_replaced_unnoticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_closing_count_as_connections() {
+    let script = Script::new().always(Step::Quit, Action::good().after(Duration::from_millis(100)));
+    let provider = Provider::start(script);
+    let sidecar = through(&provider, &[("CONNECTIONS", "2"), ("CONNECTION_MESSAGES", "1"), ("SEND_TIMEOUT", "30s")]);
+    let http = sidecar.http;
+    let send = |_| tokio::spawn(async move { crate::support::sidecar::send(http, &letter("to@example.org")).await });
+    for send in (0..12).map(send).collect::<Vec<_>>() {
+        assert_eq!(send.await.unwrap().status, 200);
+    }
+    // The provider may see the next one a moment before it has seen the end of the last one.
+    let most = provider.ledger.counts().most_open;
+    assert!(most <= 3, "{most} at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_warm_send_costs_one_flight_with_chunking_and_two_with_pipelining() {
     for (extensions, flights) in [
         (&["PIPELINING", "CHUNKING"][..], &[&["MAIL", "RCPT", "BDAT"][..]][..]),

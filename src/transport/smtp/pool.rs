@@ -167,13 +167,22 @@ impl Pool {
         self.open.load(Ordering::Relaxed)
     }
 
-    fn drain_unused(&self) -> Vec<Connection> {
-        let unused = |lane: &Lane| lane.idle().extract_if(.., |c| !self.is_fresh(c)).collect::<Vec<_>>();
+    /// Takes out what lies unused, with a turn for the time of closing it. Where no turn is left, somebody is about to
+    /// open a connection, and it is closed at once.
+    fn drain_unused(&self) -> Vec<(Connection, Turn)> {
+        let unused = |lane: &Lane| {
+            let unused: Vec<_> = lane.idle().extract_if(.., |c| !self.is_fresh(c)).collect();
+            unused.into_iter().zip(std::iter::from_fn(|| lane.try_turn())).collect::<Vec<_>>()
+        };
         self.paths.values().flat_map(unused).collect()
     }
 }
 
 impl Lane {
+    fn try_turn(&self) -> Option<Turn> {
+        Arc::clone(&self.turns).try_acquire_owned().ok().map(|turn| Turn { _turn: turn })
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         // A panic elsewhere cannot leave a list of connections half changed.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
@@ -202,8 +211,8 @@ async fn close_unused(pool: Weak<Pool>, idle: Duration) {
     loop {
         tick.tick().await;
         let Some(pool) = pool.upgrade() else { return };
-        for connection in pool.drain_unused() {
-            tokio::spawn(super::quit(connection.session));
+        for (connection, turn) in pool.drain_unused() {
+            tokio::spawn(super::quit(connection, Some(turn)));
         }
     }
 }
