@@ -216,10 +216,8 @@ impl Smtp {
         };
         drop(dial);
         let connection = self.pool.adopt(session);
-        match self.run(connection, server, link, job, limits, phases).await {
-            Ran::Finished(sent) => sent,
-            Ran::WasDead => Sent::not(classify::lost(Step::Sender, &Lost::Closed, false, link)),
-        }
+        let sent = self.run(connection, server, link, job, limits, phases).await;
+        sent.unwrap_or_else(|| Sent::not(classify::lost(Step::Sender, &Lost::Closed, false, link)))
     }
 
     /// Sends over a warm connection, if there is one that lives.
@@ -232,9 +230,9 @@ impl Smtp {
         phases: &mut Phases,
     ) -> Option<Sent> {
         while let Some(connection) = self.pool.take(server) {
-            match self.run(connection, server, link, job, limits, phases).await {
-                Ran::Finished(sent) => return Some(sent),
-                Ran::WasDead => {}
+            let sent = self.run(connection, server, link, job, limits, phases).await;
+            if sent.is_some() {
+                return sent;
             }
         }
         None
@@ -249,7 +247,8 @@ impl Smtp {
         }
     }
 
-    /// Runs the message's transaction over one connection.
+    /// Runs the message's transaction over one connection. Nothing where a warm one turns out to have been closed by
+    /// the other side: nothing was lost, nothing was said.
     async fn run(
         &self,
         mut connection: Connection,
@@ -258,7 +257,7 @@ impl Smtp {
         job: &Job<'_>,
         limits: Limits<'_>,
         phases: &mut Phases,
-    ) -> Ran {
+    ) -> Option<Sent> {
         let started = Instant::now();
         let warm = connection.is_warm();
         let Session { stream, capabilities } = &mut connection.session;
@@ -267,7 +266,7 @@ impl Smtp {
             Ok(transaction) => transaction,
             Err(failure) => {
                 let done = self.give_back(server, connection, After::Reuse);
-                return Ran::Finished(Sent { result: Err(failure), done });
+                return Some(Sent { result: Err(failure), done });
             }
         };
         let Finish { result, connection: after } = loop {
@@ -275,10 +274,10 @@ impl Smtp {
                 Next::Finished(finish) => break finish,
                 Next::Write(flight, step) => self.write(stream, flight, step, &mut transaction, limits).await,
                 Next::Read => match self.read(stream, &transaction, limits).await {
-                    Ok(reply) if warm && transaction.is_useless(reply.code) => return Ran::WasDead,
+                    Ok(reply) if warm && transaction.is_useless(reply.code) => return None,
                     Ok(reply) => transaction.reply(reply.into_reply()),
                     Err(how) if warm && transaction.is_untouched() && !matches!(how, Lost::Ending) => {
-                        return Ran::WasDead;
+                        return None;
                     }
                     Err(how) => transaction.lost(&how),
                 },
@@ -286,7 +285,7 @@ impl Smtp {
         };
         phases.send = Some(started.elapsed());
         let done = self.give_back(server, connection, after);
-        Ran::Finished(Sent { result, done })
+        Some(Sent { result, done })
     }
 
     async fn write(
@@ -342,13 +341,6 @@ impl Smtp {
 /// How long content may take in all.
 fn content_limit(length: usize) -> Duration {
     CONTENT_TIMEOUT.max(Duration::from_secs((length / SLOWEST_BYTES_PER_SECOND) as u64))
-}
-
-/// How a transaction over a connection ended.
-enum Ran {
-    Finished(Sent),
-    /// A warm connection had been closed by the other side: nothing was lost, nothing was said.
-    WasDead,
 }
 
 /// What came of a message, and the connection if it is of no further use.

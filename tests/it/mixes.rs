@@ -23,7 +23,7 @@ const CODES: [u16; 9] = [250, 354, 421, 450, 451, 452, 550, 552, 554];
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_ledger_and_counters_tell_the_same_story() {
     let mut seeds: Box<dyn Iterator<Item = u64> + Send> = match number("MIXES_SEED") {
-        Some(seed) => Box::new(std::iter::repeat_n(seed, number("MIXES_ROUNDS").map_or(1, |n| n as usize))),
+        Some(seed) => Box::new((0..number("MIXES_ROUNDS").unwrap_or(1)).map(move |_| seed)),
         None => Box::new(until(Instant::now() + Duration::from_secs(number("MIXES_SECONDS").unwrap_or(20)))),
     };
     let mut rounds = tokio::task::JoinSet::new();

@@ -218,18 +218,15 @@ impl<'a> Transaction<'a> {
     pub fn reply(&mut self, reply: Reply) {
         let Some(command) = self.due.pop_front() else { return };
         self.replies += 1;
-        match command {
-            Command::LoneDot => {}
+        let is_recipient = matches!(command, Command::Recipient(_));
+        if reply.code == 421 && is_recipient && self.due.back() == Some(&Command::Chunk) {
             // Not every server closes as it says: one that goes on may still take the chunk for the others.
-            Command::Recipient(_) if reply.code == 421 && self.due.back() == Some(&Command::Chunk) => {
-                self.goodbye = Some(classify::refused(Step::Recipient, reply.clone(), self.link));
-            }
-            _ if reply.code == 421 => return self.closing(command, reply),
-            _ if is_out_of_place(command, reply.code) => {
-                self.due.push_front(command);
-                return self.lost(&Lost::Malformed(Malformed::OutOfPlace));
-            }
-            _ => {}
+            self.goodbye = Some(classify::refused(Step::Recipient, reply.clone(), self.link));
+        } else if reply.code == 421 && command != Command::LoneDot {
+            return self.closing(command, reply);
+        } else if is_out_of_place(command, reply.code) {
+            self.due.push_front(command);
+            return self.lost(&Lost::Malformed(Malformed::OutOfPlace));
         }
         match command {
             // Whether RSET or a lone dot was liked changes nothing for this message.
