@@ -172,7 +172,7 @@ impl Smtp {
         let link = self.provider.link(server);
         let limits = Limits { deadline: job.deadline, lifecycle: job.lifecycle };
         let mut phases = Phases::default();
-        let result = match self.turn(server, &link, limits).await {
+        let result = match self.turn(server, &link, job.message.content.len(), limits).await {
             Ok(turn) => {
                 let Sent { result, done } = self.send(server, &link, job, limits, &mut phases).await;
                 if let Some(connection) = done {
@@ -185,9 +185,15 @@ impl Smtp {
         Attempt { result, phases }
     }
 
-    async fn turn(&self, server: &Server, link: &Link, limits: Limits<'_>) -> Result<Option<pool::Turn>, Failure> {
+    async fn turn(
+        &self,
+        server: &Server,
+        link: &Link,
+        bytes: usize,
+        limits: Limits<'_>,
+    ) -> Result<Option<pool::Turn>, Failure> {
         let started = Instant::now();
-        match limits.early(Duration::MAX, self.pool.turn(server)).await {
+        match limits.early(Duration::MAX, self.pool.turn(server, bytes)).await {
             Ok(turn) => Ok(turn),
             Err(Lost::Timeout(_)) => Err(classify::no_connection_free(started.elapsed(), link)),
             Err(_) => Err(classify::ending(Step::Wait)),

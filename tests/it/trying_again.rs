@@ -204,6 +204,26 @@ async fn logins_are_few_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn large_messages_do_not_starve_small_ones() {
+    let script = Script::new().on_recipient("large@example.org", Action::good()).reads_slowly(600_000);
+    let provider = Provider::start(script);
+    let sidecar = through(&provider, &[("CONNECTIONS", "4"), ("SEND_TIMEOUT", "60s"), ("ANSWER_TIMEOUT", "60s")]);
+    let mut large = letter("large@example.org");
+    large["text"] = "a line of text that makes it large\n".repeat(60_000).into();
+    let http = sidecar.http;
+    let send =
+        |message: serde_json::Value| tokio::spawn(async move { crate::support::sidecar::send(http, &message).await });
+    let larges: Vec<_> = (0..8).map(|_| send(large.clone())).collect();
+    assert!(provider.ledger.wait_until(Duration::from_secs(10), |counts| counts.rcpts >= 3).await);
+    let small = send(letter("to@example.org"));
+    assert_eq!(small.await.unwrap().status, 200);
+    assert!(larges.iter().filter(|large| !large.is_finished()).count() >= 5, "it passed the large ones by");
+    for large in larges {
+        assert_eq!(large.await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn overload_is_answered_at_once() {
     let provider = Provider::start(Script::new().always(Step::Final, Action::good().after(Duration::from_secs(2))));
     let sidecar = through(&provider, &[("MAX_IN_FLIGHT", "2"), ("SEND_TIMEOUT", "10s")]);

@@ -14,6 +14,8 @@ use crate::provider::Server;
 /// No connection is kept longer than this: load balancers in between drop old ones without a word.
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
+/// A message with more bytes than this is a large one.
+const LARGE: usize = 1 << 20;
 /// Connections being opened at once, per server.
 const MOST_DIALS: usize = 4;
 
@@ -66,6 +68,8 @@ pub struct Pool {
 struct Lane {
     turns: Arc<Semaphore>,
     dials: Arc<Semaphore>,
+    /// Turns that large messages may have.
+    large: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -73,6 +77,7 @@ struct Lane {
 #[derive(Debug)]
 pub struct Turn {
     _turn: OwnedSemaphorePermit,
+    _large: Option<OwnedSemaphorePermit>,
 }
 
 impl Pool {
@@ -82,6 +87,7 @@ impl Pool {
         let lane = || Lane {
             turns: Arc::new(Semaphore::new(bounds.connections)),
             dials: Arc::new(Semaphore::new(MOST_DIALS)),
+            large: Arc::new(Semaphore::new(bounds.connections - bounds.connections / 4)),
             idle: Mutex::default(),
         };
         let paths = servers.iter().map(|server| (server.clone(), lane())).collect();
@@ -90,16 +96,22 @@ impl Pool {
         pool
     }
 
-    /// Waits for leave to use a connection. Whoever asks first gets it first.
-    pub async fn turn(&self, server: &Server) -> Option<Turn> {
-        let turn = Arc::clone(&self.paths.get(server)?.turns).acquire_owned().await.ok()?;
-        Some(Turn { _turn: turn })
+    /// Waits for leave to use a connection for so many bytes. Whoever asks first gets it first; but a quarter of the
+    /// connections is left to small messages, which would otherwise wait for large ones to crawl out.
+    pub async fn turn(&self, server: &Server, bytes: usize) -> Option<Turn> {
+        let lane = self.paths.get(server)?;
+        let large = match bytes > LARGE {
+            true => Some(Arc::clone(&lane.large).acquire_owned().await.ok()?),
+            false => None,
+        };
+        let turn = Arc::clone(&lane.turns).acquire_owned().await.ok()?;
+        Some(Turn { _turn: turn, _large: large })
     }
 
     /// Waits for leave to open a connection and log in.
     pub async fn dial(&self, server: &Server) -> Option<Turn> {
         let turn = Arc::clone(&self.paths.get(server)?.dials).acquire_owned().await.ok()?;
-        Some(Turn { _turn: turn })
+        Some(Turn { _turn: turn, _large: None })
     }
 
     /// Puts a session that nobody has used yet among the idle ones.
@@ -180,7 +192,7 @@ impl Pool {
 
 impl Lane {
     fn try_turn(&self) -> Option<Turn> {
-        Arc::clone(&self.turns).try_acquire_owned().ok().map(|turn| Turn { _turn: turn })
+        Arc::clone(&self.turns).try_acquire_owned().ok().map(|turn| Turn { _turn: turn, _large: None })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
