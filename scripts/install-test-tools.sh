@@ -7,9 +7,12 @@ PACKAGES=(
   ca-certificates    # HTTPS to where cargo and pip get their packages
   curl               # the README's HTTP examples, and OAuth over SMTP
   dovecot-core       # tests/rig: checks logins
+  gcc                # links, and compiles the C in ring
+  libc6-dev          # the same
   libnet-ssleay-perl # TLS for swaks, which only recommends it
   openssl            # tests/rig: certificates
   postfix            # tests/rig: the provider; bench/: smtp-source and smtp-sink
+  procps             # kill, for signals to a process of its own
   python3-venv       # tools from PyPI in a place of their own, python3 with it
   swaks              # an SMTP client that is not ours
 )
