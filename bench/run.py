@@ -47,18 +47,18 @@ def arguments():
 def main():
     given = arguments()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+        signal.signal(number, lambda number, _: sys.exit(f"ended by {signal.Signals(number).name}"))
     began = time.time()
     given.work.mkdir(parents=True, exist_ok=True)
     kit = install.everything(ROOT, given.work.resolve(), given.binary, given.only, given.peers)
     result = {"command": report.command(sys.argv), "machine": machine.shape(), "version": kit.version(), "parts": {}}
     effort = Effort.quick() if given.quick else Effort.full()
-    for name in PARTS:
+    for name, part in PARTS.items():
         if name in given.only:
-            load = machine.load()
+            watch = machine.Watch()
             with Workshop() as workshop:
-                rows = PARTS[name].measure(kit, workshop, effort)
-            result["parts"][name] = {"load": [load, machine.load()], "rows": rows}
+                rows = part.measure(kit, workshop, effort)
+            result["parts"][name] = {"machine": watch.result(), "rows": rows}
             print(report.part(name, result["parts"][name]), flush=True)
     result["seconds"] = round(time.time() - began)
     report.save(result, given.work / "results.json")

@@ -1,6 +1,7 @@
 """The two ends of a measurement: what sends and what takes."""
 
 import subprocess
+import threading
 import time
 
 from .measure import Run
@@ -41,13 +42,25 @@ def smtp_source(kit, port, *, size, sessions, kept, group=None, settle=None):
         messages = max(messages, sessions)
         before = group.cpu_seconds() if group else None
         began = time.monotonic()
-        subprocess.run(
-            [str(word) for word in [*command, "-m", messages, f"127.0.0.1:{port}"]],
-            check=True, timeout=LONGEST_RUN, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        run_to_its_end([*command, "-m", messages, f"127.0.0.1:{port}"])
         if settle:
             settle()
         seconds = time.monotonic() - began
         return Run(messages, seconds, group.cpu_seconds() - before if group else None)
 
     return run
+
+
+def run_to_its_end(command):
+    """As subprocess.run, whose wait with a time limit looks only every 50 ms: too coarse for a stopwatch."""
+    words = [str(word) for word in command]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
+        watchdog = threading.Timer(LONGEST_RUN, process.kill)
+        watchdog.start()
+        try:
+            status = process.wait()
+        finally:
+            watchdog.cancel()
+            process.kill()
+    if status:
+        raise subprocess.CalledProcessError(status, words)

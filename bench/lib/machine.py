@@ -22,3 +22,21 @@ def shape():
 def load():
     """The load average of the last minute."""
     return round(os.getloadavg()[0], 1)
+
+
+class Watch:
+    """How busy the machine was meanwhile."""
+
+    def __init__(self):
+        self.load = load()
+        self.ticks = ticks()
+
+    def result(self):
+        stolen, all_of_it = (after - before for before, after in zip(self.ticks, ticks(), strict=True))
+        return {"load_before": self.load, "load_after": load(), "stolen": round(stolen / max(all_of_it, 1), 3)}
+
+
+def ticks():
+    """Of all processors: what the host gave to others, and all."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return fields[7], sum(fields)

@@ -26,9 +26,13 @@ def save(result, path):
 
 def part(name, measured):
     """A part's tables as text."""
-    begin, end = measured["load"]
     texts = [f"{title}\n\n{grid(table)}" for title, table in TABLES[name](measured["rows"])]
-    return "\n".join([f"== {name} (load average {begin} before, {end} after) ==\n", "\n".join(texts)])
+    return "\n".join([f"== {name} ({busy(measured['machine'])}) ==\n", "\n".join(texts)])
+
+
+def busy(watched):
+    loads = f"load average {watched['load_before']} before, {watched['load_after']} after"
+    return f"{loads}; the host gave {watched['stolen']:.0%} of the processors' time to others"
 
 
 def closing(result, path):
@@ -177,8 +181,7 @@ def goals(result):
                 # Whole round trips: what lies between is not the line's.
                 add(f"round trips of a warm send, {way} in, {offers}", least, round(row["warm"]["median"]), digits=0)
     if "http" in rows:
-        limit, *others = rows["http"]
-        for row in others:
+        for row in rows["http"]:
             if row["what"].startswith("10 kB"):
                 add(f"HTTP JSON, 10 kB, to {row['provider']}", 12_000, row["per_second"], "/s", at_least=True, digits=0)
                 add("the same, of GET /livez", 0.6, row["of_limit"], at_least=True)
@@ -220,10 +223,9 @@ def body(result):
     text = "\n".join(f"- {line}" for line in lines) + "\n"
     text += f"\n### What was to be reached\n\n{markdown(goals(result))}"
     for name, measured in result["parts"].items():
-        begin, end = measured["load"]
         for title, table in TABLES[name](measured["rows"]):
             text += f"\n### {title}\n\n{markdown(table)}"
-        text += f"\nLoad average: {begin} before, {end} after this part.\n"
+        text += f"\nThis part: {busy(measured['machine'])}.\n"
     return text
 
 

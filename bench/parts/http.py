@@ -85,7 +85,7 @@ def wrk(workshop, url, script, seconds, group):
     def run():
         before = group.cpu_seconds()
         said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_RUN).stdout
-        requests, microseconds, failed = map(int, re.search(r"^result (\d+) (\d+) (\d+)$", said, re.M).groups())
+        requests, microseconds, failed = map(int, re.search(r"^result (\d+) (\d+) (\d+)$", said, re.MULTILINE).groups())
         if failed:
             raise RuntimeError(f"{failed} of {requests} requests to {url} failed")
         return Run(requests, microseconds / 1e6, group.cpu_seconds() - before)
