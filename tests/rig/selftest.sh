@@ -142,7 +142,7 @@ test_second_start() {
 nothing_outside() {
   local touched
   touched=$(find /etc/postfix /etc/dovecot /etc/aliases* /var/spool/postfix /var/lib/postfix /var/lib/dovecot \
-    /run/dovecot /var/log/mail* "$HOME"/.swaks* -newer "$WORK/begin" 2>/dev/null)
+    /run/dovecot /var/log/mail* "${HOME:-/nonexistent}"/.swaks* -newer "$WORK/begin" 2>/dev/null)
   printf '%s' "$touched"
   [[ -z $touched ]]
 }
