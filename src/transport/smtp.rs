@@ -271,7 +271,9 @@ impl Smtp {
         {
             Ok(transaction) => transaction,
             Err(failure) => {
-                let done = self.give_back(server, connection, After::Reuse);
+                // Nothing was said, so an envelope that an earlier message left open is open still.
+                let after = if connection.reset_first { After::ReuseAfterReset } else { After::Reuse };
+                let done = self.give_back(server, connection, after);
                 return Some(Sent { result: Err(failure), done });
             }
         };

@@ -224,6 +224,26 @@ async fn large_messages_do_not_starve_small_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_open_envelope_outlives_a_message_that_was_never_offered() {
+    let script = Script::new()
+        .extensions(&["PIPELINING", "SIZE 2000"])
+        .always_recipient("gone@example.org", Action::reply(550, "5.1.1 No"));
+    let provider = Provider::start(script);
+    let sidecar = through(&provider, &[]);
+    assert_eq!(sidecar.send(&letter("gone@example.org")).await.status, 422);
+    let mut large = letter("to@example.org");
+    large["text"] = "more than the provider takes\n".repeat(200).into();
+    assert_eq!(sidecar.send(&large).await.status, 422);
+    assert_eq!(sidecar.send(&letter("to@example.org")).await.status, 200);
+    let lines = provider.ledger.lines(0);
+    let mails: Vec<_> = lines.iter().filter(|line| line.starts_with("MAIL") || line.starts_with("RSET")).collect();
+    assert!(
+        matches!(&mails[..], [first, reset, second] if first.starts_with("MAIL") && reset.starts_with("RSET") && second.starts_with("MAIL")),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn overload_is_answered_at_once() {
     let provider = Provider::start(Script::new().always(Step::Final, Action::good().after(Duration::from_secs(2))));
     let sidecar = through(&provider, &[("MAX_IN_FLIGHT", "2"), ("SEND_TIMEOUT", "10s")]);
