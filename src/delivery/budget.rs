@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::message::content::LARGE;
+
 /// Bytes are counted in blocks of this size, so that a semaphore's permits reach far enough.
 const BLOCK: usize = 1024;
-
-/// A message with more bytes than this is a large one.
-const LARGE: usize = 1 << 20;
 
 /// The two limits of what may be in flight.
 ///

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memchr2;
 
+/// A message with more bytes than this is a large one: it never gets all of the room, nor all of the connections.
+pub const LARGE: usize = 1 << 20;
 /// The first chunk of a message; the following ones double up to [`LARGEST_CHUNK`].
 const FIRST_CHUNK: usize = 4 * 1024;
 /// The size of chunk at which growing ends.

@@ -9,13 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::connect::Session;
+use crate::message::content::LARGE;
 use crate::provider::Server;
 
 /// No connection is kept longer than this: load balancers in between drop old ones without a word.
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
-/// A message with more bytes than this is a large one.
-const LARGE: usize = 1 << 20;
 /// Connections being opened at once, per server.
 const MOST_DIALS: usize = 4;
 
