@@ -1,5 +1,9 @@
-//! Where we listen, under which name, and the HTTP connections that both of our HTTP listeners serve.
+//! Where we listen, under which name, the HTTP connections that both of our HTTP listeners serve, and how we get out:
+//! names, connections, TLS.
 
+pub mod dial;
 pub mod http;
 pub mod listen;
 pub mod name;
+pub mod resolve;
+pub mod tls;

@@ -10,10 +10,8 @@ mod limits;
 mod outgoing;
 mod pool;
 mod reply;
-mod resolve;
 mod sasl;
 mod stream;
-mod tls;
 mod transaction;
 
 use std::path::PathBuf;
@@ -33,6 +31,8 @@ use self::transaction::{After, Finish, Next, Transaction, Waiting};
 use super::{Attempt, Job, Phases};
 use crate::config::value::Value;
 use crate::lifecycle::Watch;
+use crate::net::resolve::Resolver;
+use crate::net::tls;
 use crate::outcome::{Failure, Receipt, Step};
 use crate::provider::{Link, Provider, Server};
 use crate::settings;
@@ -130,7 +130,7 @@ impl Smtp {
         Ok(Self {
             warm: config.connections_warm.0.min(config.connections),
             dialer: Dialer {
-                resolver: resolve::Resolver::default(),
+                resolver: Resolver::default(),
                 tls: tls::Tls::new(&files)?,
                 helo_name: config.helo_name.clone().map(|name| name.0).or_else(|| crate::net::name::full(host)),
                 credentials: provider.credentials.clone(),

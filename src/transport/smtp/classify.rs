@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use super::reply::Malformed;
-use super::resolve::is_missing;
+use crate::net::resolve::is_missing;
 use crate::outcome::{Class, EnhancedCode, Failure, Reason, Reply, Step};
 use crate::provider::Link;
 

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::capabilities::Capabilities;
@@ -13,16 +12,14 @@ use super::classify::{self, Lost};
 use super::limits::Limits;
 use super::outgoing::Outgoing;
 use super::reply::RawReply;
-use super::resolve::Resolver;
 use super::sasl::Login;
 use super::stream::Stream;
-use super::tls::Tls;
+use crate::net::dial;
+use crate::net::resolve::Resolver;
+use crate::net::tls::Tls;
 use crate::outcome::{Failure, Step};
 use crate::provider::{self, Credentials, Link, Server};
 use crate::transport::{LoginResult, Phases};
-
-/// RFC 8305 section 5: the next address is tried that long after the one before it.
-const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Opens sessions.
 #[derive(Debug)]
@@ -94,7 +91,7 @@ impl Opening<'_> {
         let started = Instant::now();
         let addresses = self.resolve().await?;
         let limit = self.dialer.connect_timeout;
-        let connected = self.limits.early(limit, race(addresses)).await;
+        let connected = self.limits.early(limit, dial::race(addresses)).await;
         self.phases.connect = Some(started.elapsed());
         let tcp = match connected {
             Ok(Ok(tcp)) => tcp,
@@ -228,57 +225,6 @@ fn address_literal(tcp: &TcpStream) -> String {
     }
 }
 
-/// Connects to whichever address answers first; each gets a head start before the next (RFC 8305 section 5).
-async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let mut waiting = addresses.into_iter();
-    let mut running = JoinSet::new();
-    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    loop {
-        let more = waiting.next();
-        let none_left = more.is_none();
-        if let Some(address) = more {
-            running.spawn(TcpStream::connect(address));
-        }
-        match next_result(&mut running, none_left).await {
-            Some(Ok(tcp)) => return Ok(tcp),
-            Some(Err(error)) => last_error = error,
-            None => {}
-        }
-        if none_left && running.is_empty() {
-            return Err(last_error);
-        }
-    }
-}
-
-/// The next attempt to end; nothing where the head start is over before that.
-async fn next_result(running: &mut JoinSet<io::Result<TcpStream>>, wait: bool) -> Option<io::Result<TcpStream>> {
-    let ended = if wait {
-        running.join_next().await
-    } else {
-        tokio::time::timeout(CONNECTION_ATTEMPT_DELAY, running.join_next()).await.ok()?
-    };
-    ended.map(|joined| joined.unwrap_or_else(|error| Err(io::Error::other(error))))
-}
-
 fn timed_out(limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {:.1} s", limit.as_secs_f64()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_refused_address_does_not_stop_the_next() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let open = listener.local_addr().unwrap();
-        let closed = {
-            let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            other.local_addr().unwrap()
-        };
-        let tcp = race(vec![closed, open]).await.unwrap();
-        assert_eq!(tcp.peer_addr().unwrap(), open);
-        assert_eq!(race(vec![closed]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(race(Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
-    }
 }

@@ -1,4 +1,4 @@
-//! TLS towards the provider: always verified, TLS 1.2 with AEAD at the least, sessions resumed.
+//! TLS towards the provider and whoever issues tokens for it: always verified, TLS 1.2 with AEAD at the least, sessions resumed.
 
 use std::io;
 use std::path::Path;
