@@ -4,13 +4,11 @@
 //! the sentence; and nothing here waits for the provider, which may be down for reasons of its own.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -22,6 +20,8 @@ use crate::lifecycle::{Lifecycle, Phase};
 use crate::message::Ingress;
 use crate::net;
 use crate::net::http::Limits;
+use crate::net::listen::Address;
+use crate::net::stream::Listener;
 use crate::observe::admin::{self, Admin, Room};
 use crate::observe::metrics::Metrics;
 use crate::policy::Policy;
@@ -56,11 +56,11 @@ pub struct StartError(pub String);
 #[derive(Debug)]
 pub struct Running {
     /// Where HTTP is served.
-    pub http: Vec<SocketAddr>,
+    pub http: Vec<Address>,
     /// Where SMTP is served.
-    pub smtp: Vec<SocketAddr>,
+    pub smtp: Vec<Address>,
     /// Where health and metrics are served.
-    pub admin: Vec<SocketAddr>,
+    pub admin: Vec<Address>,
     /// The provider's name.
     pub provider: Arc<str>,
     lifecycle: Lifecycle,
@@ -72,9 +72,9 @@ pub struct Running {
 
 /// Listeners of each kind.
 struct Bound {
-    http: Vec<TcpListener>,
-    smtp: Vec<TcpListener>,
-    admin: Vec<TcpListener>,
+    http: Vec<Listener>,
+    smtp: Vec<Listener>,
+    admin: Vec<Listener>,
 }
 
 /// Builds everything and begins to serve.
@@ -107,10 +107,11 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
 
 impl Bound {
     fn bind(settings: &Settings) -> std::io::Result<Self> {
+        let net = &settings.net;
         Ok(Self {
-            http: settings.http.http_listen.bind()?,
-            smtp: settings.smtp.smtp_listen.bind()?,
-            admin: settings.admin.admin_listen.bind()?,
+            http: settings.http.http_listen.bind(net)?,
+            smtp: settings.smtp.smtp_listen.bind(net)?,
+            admin: settings.admin.admin_listen.bind(net)?,
         })
     }
 }
@@ -140,12 +141,12 @@ fn transport(settings: &Settings, host: &str) -> Result<Transport, String> {
     Ok(Transport::Smtp(Box::new(smtp)))
 }
 
-fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
-    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+fn addresses(listeners: &[Listener]) -> Vec<Address> {
+    listeners.iter().filter_map(|listener| listener.address().ok()).collect()
 }
 
 impl Running {
-    fn serve_admin(&mut self, listeners: Vec<TcpListener>, relay: &Arc<Relay>) {
+    fn serve_admin(&mut self, listeners: Vec<Listener>, relay: &Arc<Relay>) {
         let metrics = Arc::clone(relay.metrics());
         let relay = Arc::clone(relay);
         let look = move || (relay.snapshot(), if relay.is_full() { Room::Full } else { Room::Left });
@@ -157,7 +158,7 @@ impl Running {
         }
     }
 
-    fn serve_http(&mut self, listeners: Vec<TcpListener>, settings: &Settings, relay: &Arc<Relay>, host: &str) {
+    fn serve_http(&mut self, listeners: Vec<Listener>, settings: &Settings, relay: &Arc<Relay>, host: &str) {
         let rules = settings.clients.allowed_clients.clone();
         let clients: http::Clients = Arc::new(move |client| rules.allows(client));
         let router = http::router(&settings.http, Arc::clone(relay), clients, host.to_owned());
@@ -167,7 +168,7 @@ impl Running {
         }
     }
 
-    fn serve_smtp(&mut self, listeners: Vec<TcpListener>, settings: &Settings, relay: &Arc<Relay>, host: &str) {
+    fn serve_smtp(&mut self, listeners: Vec<Listener>, settings: &Settings, relay: &Arc<Relay>, host: &str) {
         let clients = settings.clients.allowed_clients.clone();
         let server = smtp::Server::new(settings.smtp.clone(), clients, host.to_owned(), Arc::clone(relay));
         for listener in listeners {

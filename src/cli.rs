@@ -24,6 +24,7 @@ Usage: sidepost [VERB] [OPTIONS]
   sidepost config --check   only check the settings; exit code 78 where one can never work
   sidepost healthcheck      exit code 0 while the sidecar on this host is alive (for HEALTHCHECK)
   sidepost send --to ADDRESS --subject TEXT [--from ADDRESS] [--cc ADDRESS] [--html FILE]
+                [--server ADDRESS]
                             send through a running sidecar; the text comes from standard input
   sidepost --help, --version
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use self::env::{Env, Problem, Setting, Settings};
 use crate::ingress::{clients, http, smtp};
+use crate::net::listen;
 use crate::observe::{admin, log};
 use crate::provider::{self, Provider};
 use crate::transport::{capture, smtp as client};
@@ -34,6 +35,8 @@ pub struct Config {
     pub clients: clients::Config,
     /// Health and metrics.
     pub admin: admin::Config,
+    /// All listeners.
+    pub net: listen::Config,
     /// Our own rules.
     pub policy: policy::Config,
     /// Attempts and limits.
@@ -55,6 +58,7 @@ pub fn settings() -> Vec<Setting> {
         http::Config::SETTINGS,
         smtp::Config::SETTINGS,
         admin::Config::SETTINGS,
+        listen::Config::SETTINGS,
         clients::Config::SETTINGS,
         policy::Config::SETTINGS,
         delivery::Config::SETTINGS,
@@ -92,6 +96,7 @@ impl Config {
             smtp: env.read(),
             clients: env.read(),
             admin: env.read(),
+            net: env.read(),
             policy: env.read(),
             delivery: env.read(),
             app: env.read(),

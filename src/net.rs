@@ -6,4 +6,6 @@ pub mod http;
 pub mod listen;
 pub mod name;
 pub mod resolve;
+pub mod stream;
 pub mod tls;
+mod unix;

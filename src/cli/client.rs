@@ -1,11 +1,11 @@
 //! One HTTP request to a sidecar on this host.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+
+use crate::net::listen::Address;
+use crate::net::stream::Stream;
 
 /// Our own answers are never longer.
 const LONGEST_ANSWER: usize = 1 << 20;
@@ -53,13 +53,14 @@ impl Request {
     ///
     /// # Errors
     /// A sentence.
-    pub async fn send(self, address: SocketAddr) -> Result<Response, String> {
+    pub async fn send(self, address: impl Into<Address>) -> Result<Response, String> {
+        let address = address.into();
         let failed = |error: &dyn std::fmt::Display| format!("no answer from {address}: {error}");
-        let tcp = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
+        let stream = Stream::connect(&address).await.map_err(|error| failed(&error))?;
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await.map_err(|error| failed(&error))?;
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
         let connection = tokio::spawn(connection);
-        let request = self.build(address).map_err(|error| failed(&error))?;
+        let request = self.build(&address).map_err(|error| failed(&error))?;
         let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
         let status = response.status().as_u16();
         let body =
@@ -68,9 +69,9 @@ impl Request {
         Ok(Response { status, body: body.to_bytes() })
     }
 
-    fn build(self, address: SocketAddr) -> hyper::http::Result<hyper::Request<Full<Bytes>>> {
-        let mut request =
-            hyper::Request::builder().method(self.method).uri(self.path).header("host", address.to_string());
+    fn build(self, address: &Address) -> hyper::http::Result<hyper::Request<Full<Bytes>>> {
+        let host = address.tcp().map_or_else(|| "localhost".to_owned(), |address| address.to_string());
+        let mut request = hyper::Request::builder().method(self.method).uri(self.path).header("host", host);
         for (name, value) in self.headers {
             request = request.header(name, value);
         }

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _};
-use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
 use super::client::{Request, Response};
 use super::{Exit, block_on, misconfigured};
 use crate::config::Config;
+use crate::config::value::Value as _;
+use crate::net::listen::Address;
 
 /// What was given on the command line.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +20,7 @@ pub struct Letter {
     subject: Option<String>,
     text: Option<String>,
     html: Option<String>,
-    address: Option<SocketAddr>,
+    address: Option<Address>,
 }
 
 impl Letter {
@@ -36,9 +37,8 @@ impl Letter {
             "text" => self.text = Some(value),
             "html" => self.html = Some(value),
             "server" => {
-                let parsed =
-                    value.parse().map_err(|_| "--server wants an address such as 127.0.0.1:8025".to_owned())?;
-                self.address = Some(parsed);
+                let parsed = Address::parse(&value).map(|address| address.reachable());
+                self.address = Some(parsed.ok_or_else(|| format!("--server wants {}", Address::EXPECTS))?);
             }
             _ => return Err(format!("no such option: --{option}")),
         }
@@ -92,7 +92,7 @@ pub fn run(letter: &Letter, variables: impl IntoIterator<Item = (OsString, OsStr
         Ok(config) => config,
         Err(problems) => return misconfigured(&problems),
     };
-    let Some(address) = letter.address.or_else(|| config.http.http_listen.reachable()) else {
+    let Some(address) = letter.address.clone().or_else(|| config.http.http_listen.reachable()) else {
         eprintln!("sidepost: SIDEPOST_HTTP_LISTEN is off; give --server");
         return Exit::Usage;
     };

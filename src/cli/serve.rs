@@ -1,7 +1,6 @@
 //! The default verb: be the sidecar until a signal comes.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
@@ -9,6 +8,7 @@ use tracing::{error, info};
 use super::{Exit, misconfigured};
 use crate::app::{self, Running, StartError};
 use crate::config::Config;
+use crate::net::listen::Address;
 use crate::observe::log;
 
 /// Serves; returns after a signal and an orderly end.
@@ -80,13 +80,13 @@ fn announce(running: &Running) {
     }
 }
 
-fn list(addresses: &[SocketAddr]) -> String {
+fn list(addresses: &[Address]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn invitation(running: &Running) -> String {
     let mut text = "\nSidepost is running in capture mode: nothing leaves, mail is kept in memory.\n".to_owned();
-    let first = |addresses: &[SocketAddr]| addresses.first().map(|address| reachable(*address));
+    let first = |addresses: &[Address]| addresses.iter().find_map(|address| address.reachable().tcp());
     if let Some(http) = first(&running.http) {
         text.push_str(&format!(
             "  HTTP   http://{http}   try:\n    curl -H 'Content-Type: application/json' http://{http}/v1/send \\\n      \
@@ -104,9 +104,4 @@ fn invitation(running: &Running) -> String {
         "To send for real, set SIDEPOST_PROVIDER and its credentials; `sidepost config` lists every setting.\n\n",
     );
     text
-}
-
-/// An address as somebody on this host would type it.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() { (std::net::Ipv4Addr::LOCALHOST, address.port()).into() } else { address }
 }

@@ -15,12 +15,11 @@ mod tests;
 pub mod wire;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -29,6 +28,7 @@ use crate::lifecycle::Phase;
 use crate::message::Ingress;
 use crate::message::content::BareNewline;
 use crate::net::listen::Listen;
+use crate::net::stream::{Listener, Stream};
 use crate::outcome::EnhancedCode;
 use crate::relay::Relay;
 use crate::{settings, words};
@@ -90,7 +90,8 @@ impl Server {
     ///
     /// From then on an idle connection is closed with 421, one whose message is being read or delivered gets its reply
     /// first; at [`Phase::Ending`] reading ends too. Dropping the future cuts all connections.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    pub async fn serve(self: Arc<Self>, listener: impl Into<Listener>) {
+        let listener = listener.into();
         let mut draining = pin!(self.relay.lifecycle().reached(Phase::Draining));
         let mut connections = JoinSet::new();
         loop {
@@ -105,10 +106,10 @@ impl Server {
         while connections.join_next().await.is_some() {}
     }
 
-    async fn accepted(self: &Arc<Self>, accepted: io::Result<(TcpStream, SocketAddr)>, connections: &mut JoinSet<()>) {
+    async fn accepted(self: &Arc<Self>, accepted: io::Result<(Stream, IpAddr)>, connections: &mut JoinSet<()>) {
         match accepted {
-            Ok((stream, peer)) => match self.admit(peer.ip().to_canonical()) {
-                Ok(permit) => drop(connections.spawn(Arc::clone(self).connection(stream, peer.ip(), permit))),
+            Ok((stream, peer)) => match self.admit(peer) {
+                Ok(permit) => drop(connections.spawn(Arc::clone(self).connection(stream, peer, permit))),
                 Err(reply) => turn_away(stream, &reply).await,
             },
             Err(error) if is_of_one_client(&error) => {}
@@ -132,12 +133,9 @@ impl Server {
         })
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
+    async fn connection(self: Arc<Self>, stream: Stream, peer: IpAddr, permit: OwnedSemaphorePermit) {
         let _connected = self.relay.metrics().client_connected();
-        // Replies are small and waited for; without it they may be held back for 40 ms.
-        if stream.set_nodelay(true).is_ok() {
-            Session::new(self, peer.to_canonical(), stream).run().await;
-        }
+        Session::new(self, peer, stream).run().await;
         drop(permit);
     }
 
@@ -146,7 +144,7 @@ impl Server {
     }
 }
 
-async fn turn_away(mut stream: TcpStream, reply: &Reply) {
+async fn turn_away(mut stream: Stream, reply: &Reply) {
     use tokio::io::AsyncWriteExt as _;
     let mut text = Vec::new();
     reply.write(&mut text);

@@ -8,7 +8,7 @@ mod wire;
 use std::any::Any;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,12 +22,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::stream::{Listener, Stream};
 use crate::lifecycle::{Phase, Watch};
 use crate::observe::metrics::{Connected, Metrics};
 use wire::Wire;
@@ -55,9 +55,9 @@ const PANICKED: &str = "{\"type\":\"about:blank\",\"title\":\"Internal error\",\
     met a defect of Sidepost; the log has its place. Other requests are not affected.\",\"code\":\"internal_error\",\
     \"retryable\":false}\n";
 
-/// The address of the other side, as an extension of every request.
+/// The address of the other side, IPv4 in its own form, as an extension of every request.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer(pub IpAddr);
 
 /// What a listener grants its peers. Clones share the count of connections.
 #[derive(Clone, Debug)]
@@ -109,7 +109,8 @@ impl Limits {
 
 /// Serves until the lifecycle says to drain; then lets each connection finish its request, and returns when all
 /// have ended. Those that have not when the process is ending are cut shortly after.
-pub async fn serve(listener: TcpListener, router: Router, lifecycle: Watch, limits: Limits) {
+pub async fn serve(listener: impl Into<Listener>, router: Router, lifecycle: Watch, limits: Limits) {
+    let listener = listener.into();
     let router = router.layer(CatchPanicLayer::custom(panicked));
     let mut connections = JoinSet::new();
     let mut draining = pin!(lifecycle.reached(Phase::Draining));
@@ -139,14 +140,12 @@ async fn recover(error: &io::Error) {
 
 fn welcome(
     connections: &mut JoinSet<()>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
+    peer: IpAddr,
     router: &Router,
     lifecycle: &Watch,
     limits: &Limits,
 ) {
-    // Without it, an answer in two segments waits for a delayed acknowledgement: 40 ms.
-    let _ = stream.set_nodelay(true);
     let turn = Turn::default();
     let wire = Wire::new(stream, turn.clone(), limits.patience);
     if let Ok(permit) = Arc::clone(&limits.connections).try_acquire_owned() {
@@ -173,7 +172,7 @@ type Presence = (OwnedSemaphorePermit, Option<Connected>);
 async fn converse(
     wire: Wire,
     turn: Turn,
-    peer: SocketAddr,
+    peer: IpAddr,
     router: Router,
     lifecycle: Watch,
     patience: Patience,
@@ -210,7 +209,7 @@ fn http(patience: Patience) -> http1::Builder {
 async fn call(
     mut router: Router,
     mut request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: IpAddr,
     turn: Turn,
 ) -> Result<Response, Infallible> {
     turn.begin();

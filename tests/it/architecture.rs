@@ -33,7 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "net",
         ],
     ),
-    ("cli", &["app", "config", "ingress", "observe"]),
+    ("cli", &["app", "config", "ingress", "net", "observe"]),
 ];
 
 /// What ingresses need of delivery is the room they hold, and of transport the mail kept in memory; nothing else.

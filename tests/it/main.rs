@@ -20,6 +20,7 @@ mod mixes;
 mod settings;
 mod shutting_down;
 mod soak;
+mod sockets;
 mod support;
 mod through_the_rig;
 mod trying_again;

@@ -1,9 +1,11 @@
 //! The listener as its clients see it: over real sockets, say a line, expect a reply.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::data::Decoder;

@@ -2,6 +2,10 @@ use axum::routing::{get, post};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, TcpStream};
+
 use super::*;
 use crate::lifecycle::Lifecycle;
 

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::super::stream::Stream;
 use super::{Patience, Turn};
 
 /// The most bytes that are read and thrown away behind an early refusal.
@@ -17,7 +17,7 @@ const MOST_THROWN_AWAY: usize = 64 << 20;
 
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     turn: Turn,
     patience: Patience,
     /// The request that `head` belongs to.
@@ -29,7 +29,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, turn: Turn, patience: Patience) -> Self {
+    pub(super) fn new(stream: Stream, turn: Turn, patience: Patience) -> Self {
         let (head, stall, linger) = Default::default();
         Self { stream, turn, patience, request: 0, head, stall, linger, thrown_away: 0 }
     }

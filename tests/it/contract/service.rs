@@ -124,7 +124,8 @@ impl Service {
         let variables = settings.into_iter().map(|(name, value)| (format!("SIDEPOST_{name}").into(), value.into()));
         let config = Config::from_variables(variables).expect("settings that work");
         let running = app::start(&config).expect("a start");
-        Self { address: running.http[0], admin: running.admin[0], running: Some(running), _provider: provider }
+        let [address, admin] = [&running.http, &running.admin].map(|addresses| addresses[0].tcp().expect("a port"));
+        Self { address, admin, running: Some(running), _provider: provider }
     }
 
     pub fn drain(&mut self) {
