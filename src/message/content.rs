@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// A message with more bytes than this is a large one: it never gets all of the room, nor all of the connections.
 pub const LARGE: usize = 1 << 20;
@@ -23,6 +23,7 @@ pub struct Content {
     chunks: Arc<[Bytes]>,
     length: usize,
     eight_bit: bool,
+    has_nul: bool,
 }
 
 impl Content {
@@ -43,6 +44,7 @@ impl Content {
         Self {
             length: chunks.iter().map(Bytes::len).sum(),
             eight_bit: chunks.iter().any(|chunk| !chunk.is_ascii()),
+            has_nul: chunks.iter().any(|chunk| memchr(0, chunk).is_some()),
             chunks,
         }
     }
@@ -57,6 +59,7 @@ impl Content {
         Self {
             length: self.length + head.len(),
             eight_bit: self.eight_bit || !head.is_ascii(),
+            has_nul: self.has_nul || memchr(0, &head).is_some(),
             chunks: std::iter::once(head).chain(self.chunks.iter().cloned()).collect(),
         }
     }
@@ -83,6 +86,13 @@ impl Content {
     #[must_use]
     pub fn is_eight_bit(&self) -> bool {
         self.eight_bit
+    }
+
+    /// Whether a NUL is in it. No mail may have one but over BINARYMIME (RFC 2045 sections 2.7 and 2.8), and who reads
+    /// text up to the first NUL sees another message than who does not.
+    #[must_use]
+    pub fn has_nul(&self) -> bool {
+        self.has_nul
     }
 
     /// All bytes in one piece, copied.
@@ -115,6 +125,7 @@ pub struct ContentWriter {
     current: BytesMut,
     length: usize,
     eight_bit: bool,
+    has_nul: bool,
     /// The last byte pushed was a CR whose fate depends on the next.
     cr_pending: bool,
     /// What was written so far ends in CRLF, or nothing was written.
@@ -131,6 +142,7 @@ impl ContentWriter {
             current: BytesMut::new(),
             length: 0,
             eight_bit: false,
+            has_nul: false,
             cr_pending: false,
             at_line_start: true,
         }
@@ -195,7 +207,8 @@ impl ContentWriter {
             self.write(b"\r\n");
         }
         self.full.push(self.current.freeze());
-        Ok(Content { chunks: self.full.into(), length: self.length, eight_bit: self.eight_bit })
+        let Self { length, eight_bit, has_nul, .. } = self;
+        Ok(Content { chunks: self.full.into(), length, eight_bit, has_nul })
     }
 
     /// Whether the next byte pushed begins a line.
@@ -220,6 +233,7 @@ impl ContentWriter {
         }
         self.length += bytes.len();
         self.eight_bit |= !bytes.is_ascii();
+        self.has_nul |= memchr(0, bytes).is_some();
         // Only whole line ends are ever written, so a final LF is the end of a CRLF.
         self.at_line_start = bytes.ends_with(b"\n");
         loop {
@@ -297,6 +311,15 @@ mod tests {
         assert!(!plain.is_eight_bit());
         assert!(plain.with_head(Bytes::from("X: \u{e4}\r\n")).is_eight_bit());
         assert!(Content::from_bytes(b"\xe4", BareNewline::Normalize).unwrap().is_eight_bit());
+    }
+
+    #[test]
+    fn a_nul_is_noticed_wherever_it_came_in() {
+        let plain = Content::from_bytes(b"a\r\n", BareNewline::Normalize).unwrap();
+        assert!(!plain.has_nul());
+        assert!(plain.with_head(Bytes::from("X: \0\r\n")).has_nul());
+        assert!(Content::from_bytes(b"a\0", BareNewline::Normalize).unwrap().has_nul());
+        assert!(Content::from_chunks([Bytes::from("\0\r\n")]).has_nul());
     }
 
     #[test]

@@ -42,6 +42,13 @@ pub(super) async fn send(
     if content.len() == EMPTY {
         return Err(Problem::mistakes(vec![mistake("body", "required", "the message itself is missing")]));
     }
+    if content.has_nul() {
+        return Err(Problem::mistakes(vec![mistake(
+            "body",
+            "invalid",
+            "a NUL has no place in a message; encode what is not text",
+        )]));
+    }
     let domain = sender.as_ref().map_or(api.hostname.as_str(), Address::domain);
     let (content, message_id) = header::complete(content, None, domain, SystemTime::now());
     let (recipients, listed) = each_once(recipients.into_iter().map(|address| (address, Kind::Envelope)).collect());

@@ -98,6 +98,11 @@ pub fn spoiled(why: Spoiled, limit: usize) -> Reply {
             EnhancedCode(5, 6, 0),
             "The content has a CR or LF that stands alone; every line must end in CRLF (SIDEPOST_BARE_NEWLINE=reject)",
         ),
+        Spoiled::Nul => Reply::new(
+            550,
+            EnhancedCode(5, 6, 0),
+            "The content has a NUL; what is not text must be encoded, such as in base64 (RFC 2045)",
+        ),
         Spoiled::NoRoom => Reply::new(452, EnhancedCode(4, 3, 1), "No room for the message just now; try again"),
         Spoiled::Draining => DRAINING,
     }

@@ -24,6 +24,8 @@ pub enum Command<'a> {
     Rcpt(Rcpt),
     /// DATA.
     Data,
+    /// BDAT (RFC 3030).
+    Bdat(Chunk),
     /// RSET.
     Rset,
     /// NOOP.
@@ -62,6 +64,15 @@ pub struct Rcpt {
     pub non_ascii: bool,
 }
 
+/// The arguments of BDAT: how many octets follow the line's end, and whether the content ends with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// How many octets.
+    pub size: u64,
+    /// `LAST`.
+    pub last: bool,
+}
+
 #[derive(Clone, Copy)]
 enum Verb {
     Ehlo,
@@ -69,6 +80,7 @@ enum Verb {
     Mail,
     Rcpt,
     Data,
+    Bdat,
     Rset,
     Noop,
     Quit,
@@ -83,6 +95,7 @@ const VERBS: [(&str, Verb); 35] = [
     ("MAIL", Verb::Mail),
     ("RCPT", Verb::Rcpt),
     ("DATA", Verb::Data),
+    ("BDAT", Verb::Bdat),
     ("EHLO", Verb::Ehlo),
     ("QUIT", Verb::Quit),
     ("RSET", Verb::Rset),
@@ -92,7 +105,6 @@ const VERBS: [(&str, Verb); 35] = [
     ("HELP", Verb::Help),
     ("AUTH", Verb::NotOffered),
     ("STARTTLS", Verb::NotOffered),
-    ("BDAT", Verb::NotOffered),
     ("LHLO", Verb::NotOffered),
     ("EXPN", Verb::NotOffered),
     ("ETRN", Verb::NotOffered),
@@ -123,6 +135,9 @@ const BAD_SENDER: EnhancedCode = EnhancedCode(5, 1, 7);
 const BAD_RECIPIENT: EnhancedCode = EnhancedCode(5, 1, 3);
 const NON_ASCII: EnhancedCode = EnhancedCode(5, 6, 7);
 
+/// Without a size nobody knows where the octets end that a pipelining client has sent behind the line, and they must not
+/// be taken for commands: so this one closes.
+const NO_CHUNK: Reply = Reply::new(421, EnhancedCode(4, 7, 0), "BDAT needs the number of octets, and perhaps LAST");
 /// The reply to a line that is longer than any command.
 pub const TOO_LONG: Reply = Reply::new(500, SYNTAX, "The line is too long for a command");
 const UNKNOWN: Reply = Reply::new(500, SYNTAX, "No such command");
@@ -135,7 +150,7 @@ pub const RECIPIENT_NEEDS_UTF8: Reply = Reply::new(550, NON_ASCII, "A non-ASCII 
 /// # Errors
 /// The reply to it.
 pub fn parse(line: &[u8]) -> Result<Command<'_>, Reply> {
-    let text = printable(line)?;
+    let text = printable(line).map_err(|reply| if is_chunk(line) { NO_CHUNK } else { reply })?;
     let (verb, argument) = text.split_once(' ').unwrap_or((text, ""));
     let argument = argument.trim_start_matches(' ');
     let Some((_, verb)) = VERBS.iter().find(|(name, _)| name.eq_ignore_ascii_case(verb)) else {
@@ -147,6 +162,7 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, Reply> {
         Verb::Ehlo => name(argument).map(Command::Ehlo),
         Verb::Helo => name(argument).map(Command::Helo),
         Verb::Data => alone(argument, Command::Data),
+        Verb::Bdat => chunk(argument).map(Command::Bdat).ok_or(NO_CHUNK),
         Verb::Rset => alone(argument, Command::Rset),
         Verb::Quit => alone(argument, Command::Quit),
         Verb::Vrfy if argument.is_empty() => Err(Reply::new(501, PARAMETERS, "VRFY needs an address")),
@@ -157,6 +173,20 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, Reply> {
         Verb::Http if argument.is_empty() => Err(UNKNOWN),
         Verb::Http => Ok(Command::Http),
     }
+}
+
+fn is_chunk(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
+fn chunk(argument: &str) -> Option<Chunk> {
+    let (size, last) = argument.split_once(' ').map_or((argument, ""), |(size, last)| (size, last.trim_start()));
+    let last = match last {
+        "" => false,
+        _ if last.eq_ignore_ascii_case("LAST") => true,
+        _ => return None,
+    };
+    Some(Chunk { size: number(size)?, last })
 }
 
 /// The line as text, without the white space before its CRLF.
@@ -365,9 +395,36 @@ mod tests {
         check("RCPT TO:<\u{e4}@b.test>", rcpt("\u{e4}@b.test"));
     }
 
+    /// CVE-2017-16943/4 Exim and smtp-proto 0.2.5: sizes that wrap.
+    #[test]
+    fn a_chunk_has_a_size_or_the_connection_ends() {
+        let chunk = |size, last| Command::Bdat(Chunk { size, last });
+        check("BDAT 5", chunk(5, false));
+        check("bdat 0 last ", chunk(0, true));
+        check("BDAT  18446744073709551615  LAST", chunk(u64::MAX, true));
+        for line in [
+            "BDAT",
+            "BDAT x",
+            "BDAT -1",
+            "BDAT +1",
+            "BDAT 1 FIRST",
+            "BDAT LAST",
+            "BDAT 1 LAST LAST",
+            "BDAT 0x10",
+            "BDAT 18446744073709551616",
+            "BDAT 1.5",
+            "BDAT 1\tLAST",
+            "BDAT\0 1",
+            "BDAT\t1",
+            "BDAT 1\u{a0}LAST",
+        ] {
+            refused(line, "421 4.7.0");
+        }
+    }
+
     #[test]
     fn what_is_not_offered_is_known_and_http_is_noticed() {
-        for line in ["STARTTLS", "AUTH PLAIN AAAA", "BDAT 5 LAST", "EXPN list", "ETRN a", "TURN", "XCLIENT NAME=a"] {
+        for line in ["STARTTLS", "AUTH PLAIN AAAA", "EXPN list", "ETRN a", "TURN", "XCLIENT NAME=a"] {
             check(line, Command::NotOffered);
         }
         for line in

@@ -17,6 +17,8 @@ pub enum Spoiled {
     TooLarge,
     /// A CR or LF stood alone, and that is not wanted.
     BareLineEnd,
+    /// A NUL is in it.
+    Nul,
     /// There was no room for it.
     NoRoom,
     /// The process began to end before there was room for it.
@@ -77,6 +79,11 @@ impl Decoder {
         None
     }
 
+    /// Takes the next bytes of a chunk (RFC 3030): their number was announced, so no dot means anything among them.
+    pub fn push_counted(&mut self, input: &[u8]) {
+        self.keep(input, State::Inside);
+    }
+
     fn skip(&mut self, at: &mut usize, state: State) {
         *at += 1;
         self.state = state;
@@ -129,7 +136,8 @@ impl Decoder {
     /// # Errors
     /// Why it was not kept.
     pub fn finish(self) -> Result<Content, Spoiled> {
-        self.kept?.finish().map_err(|_| Spoiled::BareLineEnd)
+        let content = self.kept?.finish().map_err(|_| Spoiled::BareLineEnd)?;
+        if content.has_nul() { Err(Spoiled::Nul) } else { Ok(content) }
     }
 }
 
@@ -198,10 +206,17 @@ mod tests {
         // smtp-proto 0.2.5 takes this one for an end.
         check(b"a\r\n.\r\r\nb\r\n.\r\n", Some(13), b"a\r\n\r\n\r\nb\r\n");
         check(b"a\r\r\n.\r\r\nb\r\n.\r\n", Some(14), b"a\r\n\r\n\r\n\r\nb\r\n");
-        check(b"a\r\n\0.\r\nb\r\n.\r\n", Some(13), b"a\r\n\0.\r\nb\r\n");
-        check(b"a\r\n.\0\r\nb\r\n.\r\n", Some(13), b"a\r\n\0\r\nb\r\n");
         check(b"\n.\r\n\r\n.\r\n", Some(9), b"\r\n.\r\n\r\n");
         check(b".\n.\r\n\r\n.\r\n", Some(10), b"\r\n.\r\n\r\n");
+    }
+
+    /// RFC 2045 sections 2.7 and 2.8: neither 7-bit nor 8-bit content has one; BINARYMIME is not offered.
+    #[test]
+    fn a_nul_spoils_and_is_no_end() {
+        for input in [&b"a\r\n\0.\r\nb\r\n.\r\n"[..], b"a\r\n.\0\r\nb\r\n.\r\n", b"a\r\n.\r\0\nb\r\n.\r\n"] {
+            let (end, content) = decode(&[input], BareNewline::Normalize, usize::MAX);
+            assert_eq!((end, content.unwrap_err()), (Some(input.len()), Spoiled::Nul));
+        }
     }
 
     #[test]
@@ -222,7 +237,7 @@ mod tests {
     }
 
     fn wire_bytes() -> impl Strategy<Value = Vec<u8>> {
-        let byte = prop_oneof![4 => Just(b'\r'), 4 => Just(b'\n'), 4 => Just(b'.'), 2 => Just(b'a'), 1 => any::<u8>()];
+        let byte = prop_oneof![4 => Just(b'\r'), 4 => Just(b'\n'), 4 => Just(b'.'), 2 => Just(b'a'), 1 => 1u8..];
         proptest::collection::vec(byte, 0..80)
     }
 
@@ -286,6 +301,17 @@ mod tests {
             let wire = stuffed(&content.unwrap());
             let lines: Vec<&[u8]> = wire.split(|&b| b == b'\n' || b == b'\r').filter(|line| !line.is_empty()).collect();
             prop_assert_eq!(lines.iter().filter(|line| **line == b".").count(), 1);
+        }
+
+        /// However it is cut into chunks, what is kept is what the bytes in one piece are.
+        #[test]
+        fn chunks_are_joined_and_their_line_ends_too(input in wire_bytes(), size in 1usize..20, reject in any::<bool>()) {
+            let bare = if reject { BareNewline::Reject } else { BareNewline::Normalize };
+            let mut decoder = Decoder::new(bare, usize::MAX);
+            input.chunks(size).for_each(|chunk| decoder.push_counted(chunk));
+            let joined = decoder.finish().map(|content| content.to_vec());
+            let whole = Content::from_bytes(&input, bare).map(|content| content.to_vec()).map_err(|_| Spoiled::BareLineEnd);
+            prop_assert_eq!(joined, whole);
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::answer;
-use super::command::{Command, Mail, RECIPIENT_NEEDS_UTF8, Rcpt};
+use super::command::{Chunk, Command, Mail, RECIPIENT_NEEDS_UTF8, Rcpt};
 use super::reply::Reply;
 use crate::message::{Address, Envelope};
 use crate::outcome::{EnhancedCode, Refusal};
@@ -14,6 +14,8 @@ const MOST_ERRORS: usize = 10;
 const MOST_ERRORS_BEFORE_HELLO: usize = 3;
 /// Commands, apart from RCPT, after which the connection ends if no content came.
 const MOST_COMMANDS: usize = 1_000;
+/// A chunk of so many octets is progress; smaller ones are counted as commands.
+const CHUNK_OF_SUBSTANCE: u64 = 1024;
 /// The label for what is refused for its form.
 pub const MALFORMED: &str = "malformed";
 
@@ -23,15 +25,17 @@ const SENDER_OK: Reply = Reply::new(250, EnhancedCode(2, 1, 0), "Ok");
 const RECIPIENT_OK: Reply = Reply::new(250, EnhancedCode(2, 1, 5), "Ok");
 const BYE: Reply = Reply::new(221, EnhancedCode(2, 0, 0), "Bye");
 const HELP: Reply =
-    Reply::new(214, EnhancedCode(2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT, as in RFC 5321");
+    Reply::new(214, EnhancedCode(2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT, as in RFC 5321");
 const CANNOT_VERIFY: Reply =
     Reply::new(252, EnhancedCode(2, 0, 0), "Not verified here; the provider decides when the message is sent");
 const NOT_OFFERED: Reply = Reply::new(502, SEQUENCE, "This command is not offered");
 const HELLO_FIRST: Reply = Reply::new(503, SEQUENCE, "Send EHLO or HELO first");
 const MAIL_FIRST: Reply = Reply::new(503, SEQUENCE, "Send MAIL first");
+const CHUNKS_BEGUN: Reply = Reply::new(503, SEQUENCE, "Content has begun with BDAT; finish it so, or send RSET");
 const ALREADY_MAIL: Reply = Reply::new(503, SEQUENCE, "MAIL was given before; RSET begins anew");
 const NO_RECIPIENTS: Reply = Reply::new(554, SEQUENCE, "No valid recipients");
 const NOT_HTTP: Reply = Reply::new(421, EnhancedCode(4, 7, 0), "This is SMTP, not HTTP");
+const CHUNK_OK: Reply = Reply::new(250, EnhancedCode(2, 0, 0), "Chunk taken");
 const GO_AHEAD: Reply = Reply::plain(354, "End with CRLF.CRLF");
 const TOO_MANY_ERRORS: Reply = Reply::new(421, EnhancedCode(4, 7, 0), "Too many errors");
 const TOO_MANY_COMMANDS: Reply = Reply::new(421, EnhancedCode(4, 7, 0), "Too many commands without a message");
@@ -74,6 +78,11 @@ pub enum Next {
     Command,
     /// The content of this transaction, if there is room for it.
     Content(Box<Transaction>),
+    /// A chunk of content, which follows at once; the first one of this transaction, or one more. The reply is for when
+    /// it was taken; after the last one it is the relay's.
+    Chunk(Chunk, Option<Box<Transaction>>),
+    /// So many octets that nobody wants, before the reply.
+    Swallow(u64),
     /// The end of the connection.
     Close,
 }
@@ -120,6 +129,8 @@ pub struct Dialogue {
     rules: Arc<Rules>,
     hello: Option<Hello>,
     draft: Option<Draft>,
+    /// Chunks have come, and the last one has not.
+    in_chunks: bool,
     errors: usize,
     commands: usize,
 }
@@ -128,7 +139,7 @@ impl Dialogue {
     /// A conversation that begins.
     #[must_use]
     pub fn new(rules: Arc<Rules>) -> Self {
-        Self { rules, hello: None, draft: None, errors: 0, commands: 0 }
+        Self { rules, hello: None, draft: None, in_chunks: false, errors: 0, commands: 0 }
     }
 
     /// The greeting.
@@ -148,6 +159,7 @@ impl Dialogue {
         let step = match command {
             Ok(Command::Mail(_)) if draining => Step::close(answer::DRAINING, Some(Refusal::Draining.label())),
             Ok(command) => self.obey(command),
+            Err(reply) if reply.ends_connection() => Step::close(reply, Some(MALFORMED)),
             Err(reply) => Step::refuse(reply, MALFORMED),
         };
         self.bounded(step)
@@ -160,8 +172,9 @@ impl Dialogue {
             Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(rcpt) => self.rcpt(rcpt),
             Command::Data => self.data(),
+            Command::Bdat(chunk) => self.bdat(chunk),
             Command::Rset => {
-                self.draft = None;
+                self.abandon();
                 OK.into()
             }
             Command::Noop => OK.into(),
@@ -174,11 +187,13 @@ impl Dialogue {
     }
 
     fn begin(&mut self, name: &str, extended: bool) -> Step {
-        self.draft = None;
+        self.abandon();
         self.hello = Some(Hello { name: name.to_owned(), extended });
         let Rules { hostname, max_message_bytes, .. } = &*self.rules;
         let text = if extended {
-            format!("{hostname}\nPIPELINING\nSIZE {max_message_bytes}\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nHELP")
+            format!(
+                "{hostname}\nPIPELINING\nSIZE {max_message_bytes}\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nHELP"
+            )
         } else {
             hostname.clone()
         };
@@ -190,7 +205,7 @@ impl Dialogue {
         if self.hello.is_none() {
             return HELLO_FIRST.into();
         }
-        if self.draft.is_some() {
+        if self.draft.is_some() || self.in_chunks {
             return ALREADY_MAIL.into();
         }
         if mail.size.is_some_and(|size| size > limit) {
@@ -203,7 +218,8 @@ impl Dialogue {
 
     fn rcpt(&mut self, rcpt: Rcpt) -> Step {
         let limit = self.rules.max_recipients;
-        let Some(draft) = &mut self.draft else { return MAIL_FIRST.into() };
+        let early = self.out_of_order();
+        let Some(draft) = &mut self.draft else { return early.into() };
         if rcpt.non_ascii && !draft.mail.utf8 {
             return Step::refuse(RECIPIENT_NEEDS_UTF8, MALFORMED);
         }
@@ -217,23 +233,59 @@ impl Dialogue {
     }
 
     fn data(&mut self) -> Step {
-        let Some(draft) = self.draft.take() else { return MAIL_FIRST.into() };
+        match self.transaction() {
+            Ok(transaction) => Step { reply: GO_AHEAD, next: Next::Content(transaction), refused: None },
+            Err(reply) => reply.into(),
+        }
+    }
+
+    fn bdat(&mut self, chunk: Chunk) -> Step {
+        let transaction = match self.in_chunks {
+            true => None,
+            false => match self.transaction() {
+                Ok(transaction) => Some(transaction),
+                Err(reply) => return Step { reply, next: Next::Swallow(chunk.size), refused: None },
+            },
+        };
+        self.in_chunks = !chunk.last;
+        Step { reply: CHUNK_OK, next: Next::Chunk(chunk, transaction), refused: None }
+    }
+
+    /// The draft, if it is complete.
+    fn transaction(&mut self) -> Result<Box<Transaction>, Reply> {
+        let draft = self.draft.take().ok_or_else(|| self.out_of_order())?;
         let Some(envelope) = Envelope::new(draft.mail.sender.clone(), draft.recipients) else {
             // The client may still name one.
             self.draft = Some(Draft { recipients: Vec::new(), ..draft });
-            return NO_RECIPIENTS.into();
+            return Err(NO_RECIPIENTS);
         };
-        let transaction = Transaction { envelope, size: draft.mail.size, utf8: draft.mail.utf8 };
-        Step { reply: GO_AHEAD, next: Next::Content(Box::new(transaction)), refused: None }
+        Ok(Box::new(Transaction { envelope, size: draft.mail.size, utf8: draft.mail.utf8 }))
+    }
+
+    fn out_of_order(&self) -> Reply {
+        if self.in_chunks { CHUNKS_BEGUN } else { MAIL_FIRST }
+    }
+
+    /// Whether content has begun to come in chunks and has not ended.
+    #[must_use]
+    pub fn is_in_chunks(&self) -> bool {
+        self.in_chunks
+    }
+
+    /// Forgets the transaction in the making.
+    pub fn abandon(&mut self) {
+        (self.draft, self.in_chunks) = (None, false);
     }
 
     /// Ends a conversation that leads nowhere.
     fn bounded(&mut self, step: Step) -> Step {
         match step.next {
             Next::Close => return step,
-            Next::Content(_) => (self.errors, self.commands) = (0, 0),
+            Next::Content(_) | Next::Chunk(Chunk { last: true, .. }, _) => (self.errors, self.commands) = (0, 0),
+            Next::Chunk(Chunk { size: CHUNK_OF_SUBSTANCE.., .. }, _) => return step,
             Next::Command if step.reply.is_positive() => self.errors = 0,
-            Next::Command => self.errors += usize::from(is_error(&step.reply)),
+            Next::Chunk(..) => {}
+            Next::Command | Next::Swallow(_) => self.errors += usize::from(is_error(&step.reply)),
         }
         self.commands += 1;
         if self.errors >= if self.hello.is_some() { MOST_ERRORS } else { MOST_ERRORS_BEFORE_HELLO } {
@@ -302,7 +354,7 @@ mod tests {
     #[test]
     fn ehlo_announces_and_helo_does_not() {
         let mut dialogue = dialogue();
-        let text = "us.test\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nHELP";
+        let text = "us.test\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nHELP";
         assert_eq!(say(&mut dialogue, "EHLO me.test").reply.text(), text);
         assert_eq!(say(&mut dialogue, "HELO me.test").reply.text(), "us.test");
         assert_eq!(dialogue.hello(), Some(&Hello { name: "me.test".to_owned(), extended: false }));
@@ -349,6 +401,39 @@ mod tests {
         assert!(steps.iter().all(|step| codes(&step.reply) == "452 4.5.3" && step.next == Next::Command));
         assert_eq!(steps.iter().filter(|step| step.refused == Some("too_many_recipients")).count(), 1);
         assert!(matches!(say(&mut dialogue, "DATA").next, Next::Content(_)));
+    }
+
+    /// RFC 3030 section 2: no DATA and no RCPT among chunks; what nobody wants is read all the same.
+    #[test]
+    fn chunks_have_their_order() {
+        let mut dialogue = check(&[("BDAT 5", "503 5.5.1"), ("EHLO me", "250"), ("MAIL FROM:<>", "250 2.1.0")]);
+        let step = say(&mut dialogue, "BDAT 7 LAST");
+        assert_eq!((codes(&step.reply).as_str(), step.next), ("554 5.5.1", Next::Swallow(7)));
+        assert_eq!(codes(&say(&mut dialogue, "RCPT TO:<a@b.test>").reply), "250 2.1.5", "one may still be named");
+        assert!(matches!(say(&mut dialogue, "BDAT 5").next, Next::Chunk(Chunk { size: 5, last: false }, Some(_))));
+        for line in ["DATA", "RCPT TO:<a@b.test>", "MAIL FROM:<>"] {
+            assert_eq!(codes(&say(&mut dialogue, line).reply), "503 5.5.1");
+        }
+        assert!(matches!(say(&mut dialogue, "BDAT 0").next, Next::Chunk(_, None)));
+        assert!(matches!(say(&mut dialogue, "BDAT 0 LAST").next, Next::Chunk(Chunk { last: true, .. }, None)));
+        assert_eq!(say(&mut dialogue, "BDAT 6").next, Next::Swallow(6), "a transaction is used once");
+        for end in ["RSET", "EHLO me"] {
+            say(&mut dialogue, "MAIL FROM:<>");
+            say(&mut dialogue, "RCPT TO:<a@b.test>");
+            assert!(matches!(say(&mut dialogue, "BDAT 5").next, Next::Chunk(_, Some(_))));
+            say(&mut dialogue, end);
+            assert_eq!(say(&mut dialogue, "BDAT 5 LAST").next, Next::Swallow(5));
+        }
+    }
+
+    #[test]
+    fn small_chunks_are_bounded_and_large_ones_are_not() {
+        let start = [("EHLO me", "250"), ("MAIL FROM:<>", "250 2.1.0"), ("RCPT TO:<a@b.test>", "250 2.1.5")];
+        let mut dialogue = check(&start);
+        let small = (1..10_000).find(|_| say(&mut dialogue, "BDAT 1").next == Next::Close).unwrap();
+        assert!(small <= MOST_COMMANDS + 2 * 3);
+        let mut dialogue = check(&start);
+        assert!((1..10_000).all(|_| say(&mut dialogue, "BDAT 1024").next != Next::Close));
     }
 
     /// RFC 2920 section 3.1: MAIL, RCPT and DATA may come in one group, so all of them are refused in their turn.

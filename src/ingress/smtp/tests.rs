@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::data::Decoder;
+use super::command::Chunk;
+use super::data::{Decoder, Spoiled};
 use super::dialogue::{Dialogue, Next};
 use super::*;
 use crate::app;
@@ -226,6 +227,185 @@ async fn the_replies_to_a_group_are_one_write() {
     let mut buffer = [0; 4096];
     let count = client.0.read(&mut buffer).await.unwrap();
     assert_eq!(buffer[..count], *"250 2.0.0 Ok\r\n".repeat(20).as_bytes());
+}
+
+/// A group of commands up to the first chunk.
+const CHUNKS: &str = "MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n";
+
+/// RFC 3030: chunks of any size, mixed with PIPELINING, joined as they are.
+#[tokio::test]
+async fn chunks_are_one_message_however_they_come() {
+    let input = format!(
+        "{CHUNKS}BDAT 0\r\nBDAT 12\r\nSubject: x\r\nBDAT 5\r\n\r\n.\r\nNOOP\r\nBDAT 4\r\n\n..\rBDAT 1\r\n\nBDAT 2 LAST\r\n..RSET\r\n"
+    );
+    let replies = ["250 2.1.0", "250 2.1.5", "250", "250", "250", "250", "250", "250", "250 2.0.0 Ok: ", "250"];
+    for trickle in [false, true] {
+        let listening = Setup::default().listen().await;
+        let mut client = listening.greeted().await;
+        client.0.set_nodelay(true).unwrap();
+        for piece in input.as_bytes().chunks(if trickle { 1 } else { input.len() }) {
+            client.says(piece).await;
+            tokio::task::yield_now().await;
+        }
+        client.hears_each(&replies).await;
+        let content = listening.submitted()[0].content.to_vec();
+        // The bare LF became a line end, the CR and LF on both sides of a border are one, and the last line got its end.
+        assert!(
+            content.ends_with(b"Subject: x\r\n\r\n.\r\n\r\n..\r\n..\r\n"),
+            "{:?}",
+            content.escape_ascii().to_string()
+        );
+        assert_eq!(listening.server.relay.snapshot().messages, 0);
+    }
+}
+
+#[tokio::test]
+async fn empty_chunks_are_an_empty_message() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    client.says(format!("{CHUNKS}BDAT 0 LAST\r\n{CHUNKS}BDAT 0\r\nBDAT 0\r\nBDAT 0 LAST\r\n")).await;
+    client.hears_each(&["250", "250", "250 2.0.0 Ok: ", "250", "250", "250", "250", "250 2.0.0 Ok: "]).await;
+    assert_eq!(listening.submitted().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_out_of_order_among_chunks_does_not_end_them() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    client
+        .says(format!("BDAT 6\r\nQUIT\r\nMAIL FROM:<>\r\nBDAT 6 LAST\r\nQUIT\r\nRSET\r\n{CHUNKS}BDAT 2\r\na\n"))
+        .await;
+    client.hears_each(&["503 5.5.1", "250 2.1.0", "554 5.5.1", "250", "250 2.1.0", "250 2.1.5", "250 2.0.0"]).await;
+    client.talk(&[("DATA", "503 5.5.1"), ("MAIL FROM:<>", "503 5.5.1"), ("RCPT TO:<x@y.test>", "503 5.5.1")]).await;
+    client.says("BDAT 1 LAST\r\nb").await;
+    client.hears("250 2.0.0 Ok: ").await;
+    let submitted = listening.submitted();
+    assert!(submitted[0].content.to_vec().ends_with(b"\r\n\r\na\r\nb\r\n") && submitted[0].recipients.len() == 1);
+}
+
+#[tokio::test]
+async fn rset_between_chunks_forgets_them_and_gives_back_their_room() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    client.says(format!("{CHUNKS}BDAT 6\r\nfirst\nRSET\r\n")).await;
+    client.hears_each(&["250", "250", "250", "250"]).await;
+    assert_eq!(listening.server.relay.snapshot().messages, 0);
+    client.says(format!("{CHUNKS}BDAT 6 LAST\r\nother\n")).await;
+    client.hears_each(&["250", "250", "250 2.0.0 Ok: "]).await;
+    let content = String::from_utf8(listening.submitted()[0].content.to_vec()).unwrap();
+    assert!(content.contains("other") && !content.contains("first"));
+}
+
+/// RFC 3030 section 2: the octets of a chunk are read before it is refused, and the transaction is over.
+#[tokio::test]
+async fn a_chunk_that_is_too_large_is_passed_over() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    let large = "QUIT\r\n".repeat(LIMIT / 6 + 1);
+    client.says(format!("{CHUNKS}BDAT 1\r\naBDAT {}\r\n{large}BDAT 6 LAST\r\nQUIT\r\n", large.len())).await;
+    client.hears_each(&["250", "250", "250", "552 5.3.4", "503 5.5.1"]).await;
+    // Chunks that are too large together.
+    let half = LIMIT / 2 + 1;
+    let chunk = format!("BDAT {half}\r\n{}", "x".repeat(half));
+    client.says(format!("{CHUNKS}{chunk}{chunk}NOOP\r\n")).await;
+    client.hears_each(&["250", "250", "250", "552 5.3.4", "250 2.0.0 Ok"]).await;
+    assert_eq!((listening.submitted().len(), listening.refused("too_large").as_str()), (0, "2"));
+    assert_eq!(listening.server.relay.snapshot().bytes, 0);
+}
+
+/// CVE-2017-16943/4 Exim, CVE-2005-1513 qmail: what somebody says about a size is no reason for memory, nor for patience.
+#[tokio::test]
+async fn a_size_that_nobody_can_mean_ends_the_connection() {
+    for size in ["200001", "4294967295", "9223372036854775807", "18446744073709551615"] {
+        for before in ["", CHUNKS] {
+            let listening = Setup::default().listen().await;
+            let mut client = listening.greeted().await;
+            client.says(format!("{before}BDAT {size} LAST\r\nQUIT\r\n")).await;
+            match before {
+                "" => client.hears("503 5.5.1").await,
+                _ => client.hears_each(&["250", "250", "552 5.3.4"]).await,
+            }
+            client.is_cut().await;
+        }
+    }
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    client.says(format!("{CHUNKS}BDAT 18446744073709551616 LAST\r\nQUIT\r\n")).await;
+    client.hears_each(&["250", "250", "421 4.7.0", "closed"]).await;
+}
+
+#[tokio::test]
+async fn chunks_take_room_as_they_come_and_are_told_when_there_is_none() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    client.says(format!("{CHUNKS}BDAT 50000\r\n{}", "x".repeat(50_000))).await;
+    client.hears_each(&["250", "250", "250"]).await;
+    assert!(listening.server.relay.snapshot().bytes < 200_000);
+    let _others = listening.server.relay.reserve(Ingress::Smtp, (1 << 20) - 200_000).unwrap();
+    let _more = listening.server.relay.reserve(Ingress::Smtp, 100_000).unwrap();
+    client.says(format!("BDAT 40000 LAST\r\n{}NOOP\r\n", "x".repeat(40_000))).await;
+    client.hears_each(&["452 4.3.1", "250"]).await;
+    assert_eq!(listening.submitted().len(), 0);
+}
+
+#[tokio::test]
+async fn a_nul_in_content_is_refused() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.sending().await;
+    client.says("a\0b\r\n.\r\n").await;
+    client.hears("550 5.6.0").await;
+    client.says(format!("{CHUNKS}BDAT 2\r\na\0BDAT 1 LAST\r\nb")).await;
+    client.hears_each(&["250", "250", "250", "550 5.6.0"]).await;
+    assert_eq!((listening.submitted().len(), listening.refused("malformed").as_str()), (0, "2"));
+}
+
+#[tokio::test]
+async fn a_bare_line_end_in_chunks_as_the_setting_says() {
+    for (word, replies, submitted) in [("normalize", ["250", "250 2.0.0 Ok: "], 1), ("reject", ["250", "550 5.6.0"], 0)]
+    {
+        let settings = vec![("SIDEPOST_BARE_NEWLINE", word)];
+        let listening = Setup { settings, ..Setup::default() }.listen().await;
+        let mut client = listening.greeted().await;
+        client.says(format!("{CHUNKS}BDAT 3\r\na\r\nBDAT 4 LAST\r\nb\r\n\r")).await;
+        client.hears_each(&["250", "250"]).await;
+        client.hears_each(&replies).await;
+        assert_eq!(listening.submitted().len(), submitted, "{word}");
+    }
+}
+
+/// Half-finished messages must not keep everybody else out, however they come.
+#[tokio::test]
+async fn chunks_that_stall_give_their_room_to_others() {
+    let listening = Setup { messages: 1, ..Setup::default() }.listen().await;
+    let mut stalled = listening.greeted().await;
+    stalled.says(format!("{CHUNKS}BDAT 5\r\nhalf ")).await;
+    stalled.hears_each(&["250", "250", "250"]).await;
+    let begun = Instant::now();
+    while listening.server.relay.snapshot().messages > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        sleep(Duration::from_millis(50)).await;
+    }
+    let mut other = listening.sending().await;
+    other.says(".\r\n").await;
+    other.hears("250 2.0.0").await;
+    stalled.says("BDAT 0 LAST\r\n").await;
+    stalled.hears("250 2.0.0").await;
+}
+
+#[tokio::test]
+async fn chunks_that_take_too_long_are_not_sent() {
+    let settings = vec![("SIDEPOST_SMTP_DATA_TIMEOUT", "200ms")];
+    let listening = Setup { settings, ..Setup::default() }.listen().await;
+    for input in ["BDAT 5\r\n", "BDAT 5\r\nhalf ", "BDAT 9 LAST\r\nhalf "] {
+        let mut client = listening.greeted().await;
+        client.says(format!("{CHUNKS}{input}")).await;
+        client.hears_each(&["250", "250"]).await;
+        if input == "BDAT 5\r\nhalf " {
+            client.hears("250").await;
+        }
+        client.hears_each(&["421 4.4.2", "closed"]).await;
+    }
+    assert!(listening.submitted().is_empty());
 }
 
 #[tokio::test]
@@ -453,7 +633,7 @@ async fn who_does_not_read_is_cut() {
 /// The codes that a whole input deserves, by the pure parts alone.
 fn expected_codes(server: &Server, mut input: &[u8]) -> Vec<u16> {
     let mut dialogue = Dialogue::new(Arc::clone(&server.rules));
-    let mut codes = vec![220];
+    let (mut codes, mut chunks) = (vec![220], Vec::new());
     while let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") {
         let (line, rest) = (&input[..end], &input[end + 2..]);
         let command = command::parse(line);
@@ -465,11 +645,32 @@ fn expected_codes(server: &Server, mut input: &[u8]) -> Vec<u16> {
         if unasked || step.next == Next::Close {
             break;
         }
-        if let Next::Content(_) = step.next {
-            let mut decoder = Decoder::new(BareNewline::Normalize, LIMIT);
-            let Some(used) = decoder.push(input) else { break };
-            input = &input[used..];
-            codes.push(250);
+        match step.next {
+            Next::Content(_) => {
+                let mut decoder = Decoder::new(BareNewline::Normalize, LIMIT);
+                let Some(used) = decoder.push(input) else { break };
+                input = &input[used..];
+                codes.push(if decoder.finish().is_err_and(|why| why == Spoiled::Nul) { 550 } else { 250 });
+            }
+            Next::Chunk(Chunk { size, last }, first) => {
+                codes.pop();
+                let size = usize::try_from(size).unwrap();
+                if first.is_some() {
+                    chunks = Vec::new();
+                }
+                let Some((chunk, rest)) = input.split_at_checked(size) else { break };
+                chunks.extend_from_slice(chunk);
+                codes.push(if last && chunks.contains(&0) { 550 } else { 250 });
+                input = rest;
+            }
+            Next::Swallow(size) => match input.get(usize::try_from(size).unwrap()..) {
+                Some(rest) => input = rest,
+                None => {
+                    codes.pop();
+                    break;
+                }
+            },
+            Next::Command | Next::Close => {}
         }
     }
     codes
@@ -488,6 +689,10 @@ fn part() -> impl Strategy<Value = Vec<u8>> {
         3 => text("MAIL FROM:<a@b.test>\r\n"),
         3 => text("RCPT TO:<a@b.test>\r\n"),
         3 => text("DATA\r\n"),
+        2 => text("BDAT 3\r\na\rb"),
+        2 => text("BDAT 4 LAST\r\n\n.\r\n"),
+        1 => text("BDAT 0 LAST\r\n"),
+        1 => text("BDAT 7\r\n"),
         2 => text(".\r\n"),
         1 => text("RSET\r\n"),
         1 => text("\r\n"),
