@@ -5,14 +5,17 @@ pub mod client;
 pub mod config;
 pub mod healthcheck;
 pub mod send;
+pub mod sendmail;
 pub mod serve;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use lexopt::prelude::{Long, Short, Value};
 
 use self::send::Letter;
+use self::sendmail::Call;
 
 const HELP: &str = "\
 Sidepost, the mail sidecar: HTTP JSON and SMTP in, your mail provider out.
@@ -26,10 +29,12 @@ Usage: sidepost [VERB] [OPTIONS]
   sidepost send --to ADDRESS --subject TEXT [--from ADDRESS] [--cc ADDRESS] [--html FILE]
                 [--server ADDRESS]
                             send through a running sidecar; the text comes from standard input
+  sidepost sendmail [OPTIONS] [ADDRESS...]
+                            as /usr/sbin/sendmail, also where the binary is called that; -t, -i, -f, -F, -bs, ...
   sidepost --help, --version
 
-Exit codes: 0 done, 64 wrong usage, 65 refused for good, 69 not there, 70 our own error,
-            75 try again later, 78 a setting that can never work
+Exit codes: 0 done, 64 wrong usage, 65 refused for good, 67 no such recipient, 69 not there,
+            70 our own error, 75 try again later, 78 a setting that can never work
 ";
 
 /// Exit codes after sysexits.h.
@@ -44,6 +49,8 @@ pub enum Exit {
     Usage = 64,
     /// `EX_DATAERR`: the message is refused for good.
     Refused = 65,
+    /// `EX_NOUSER`: nobody is meant by that recipient.
+    NoUser = 67,
     /// `EX_UNAVAILABLE`: nobody is there.
     Unavailable = 69,
     /// `EX_SOFTWARE`: our own error, or the provider refuses us.
@@ -67,6 +74,8 @@ pub enum Verb {
     Serve,
     /// Send through a running sidecar.
     Send(Letter),
+    /// Be `sendmail`.
+    Sendmail(Call),
     /// Ask a running sidecar whether it is alive.
     Healthcheck,
     /// Show or check the settings.
@@ -76,6 +85,16 @@ pub enum Verb {
     },
     /// Say this and be done.
     Say(String),
+}
+
+/// The names under which the binary is `sendmail`.
+const SENDMAIL: [&str; 3] = ["sendmail", "mailq", "newaliases"];
+
+/// The arguments of a call, with the program's name as the verb where it is one.
+pub fn named(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let program = arguments.next().unwrap_or_default();
+    let name = Path::new(&program).file_name().filter(|name| SENDMAIL.iter().any(|known| name == known));
+    name.map(OsString::from).into_iter().chain(arguments).collect()
 }
 
 /// Reads the command line.
@@ -88,6 +107,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Verb, Stri
         None => Verb::Serve,
         Some(Long("help") | Short('h')) => return Ok(Verb::Say(HELP.to_owned())),
         Some(Long("version") | Short('V')) => return Ok(Verb::Say(version())),
+        Some(Value(verb)) if SENDMAIL.iter().any(|name| verb == *name) => {
+            let rest = parser.raw_args().map_err(|error| error.to_string())?.collect();
+            return Call::parse(&verb.to_string_lossy(), rest).map(Verb::Sendmail);
+        }
         Some(Value(verb)) => return parse_verb(&verb.to_string_lossy(), &mut parser),
         Some(other) => return Err(other.unexpected().to_string()),
     };
@@ -169,10 +192,26 @@ mod tests {
         assert!(matches!(parsed(&["--version"]), Ok(Verb::Say(_))));
         assert!(matches!(parsed(&["send", "--help"]), Ok(Verb::Say(_))));
         assert!(matches!(parsed(&["send", "--to", "a@b.test", "--subject=x"]), Ok(Verb::Send(_))));
-        for bad in
-            [&["sned"][..], &["serve", "now"], &["--port"], &["send"], &["send", "--to"], &["send", "--tom", "x"]]
-        {
+        assert!(matches!(parsed(&["sendmail", "-t", "-i"]), Ok(Verb::Sendmail(_))));
+        for bad in [
+            &["sned"][..],
+            &["sendmail", "-Z"],
+            &["serve", "now"],
+            &["--port"],
+            &["send"],
+            &["send", "--to"],
+            &["send", "--tom", "x"],
+        ] {
             assert!(parsed(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_name_of_the_program_may_be_the_verb() {
+        let named = |arguments: &[&str]| named(arguments.iter().map(OsString::from));
+        assert_eq!(named(&["/usr/sbin/sendmail", "-t"]), ["sendmail", "-t"]);
+        assert_eq!(named(&["sidepost", "send"]), ["send"]);
+        assert_eq!(named(&["mailq"]), ["mailq"]);
+        assert!(named(&[]).is_empty());
     }
 }

@@ -16,7 +16,7 @@ use crate::net::listen;
 use crate::observe::{admin, log};
 use crate::provider::{self, Provider};
 use crate::transport::{capture, smtp as client};
-use crate::{app, delivery, policy};
+use crate::{app, cli, delivery, policy};
 
 /// Everything that was set, by component.
 #[derive(Clone, Debug)]
@@ -65,6 +65,7 @@ pub fn settings() -> Vec<Setting> {
         capture::Config::SETTINGS,
         app::Config::SETTINGS,
         log::Config::SETTINGS,
+        cli::sendmail::Config::SETTINGS,
     ];
     all.concat()
 }

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use sidepost::cli;
 
 fn main() -> ExitCode {
-    let arguments = std::env::args_os().skip(1);
+    let arguments = cli::named(std::env::args_os());
     let variables = std::env::vars_os;
     match cli::parse(arguments) {
         Ok(cli::Verb::Serve) => cli::serve::run(variables()),
         Ok(cli::Verb::Send(letter)) => cli::send::run(&letter, variables()),
+        Ok(cli::Verb::Sendmail(call)) => cli::sendmail::run(&call, variables()),
         Ok(cli::Verb::Healthcheck) => cli::healthcheck::run(variables()),
         Ok(cli::Verb::Config { check_only }) => cli::config::run(check_only, variables()),
         Ok(cli::Verb::Say(text)) => cli::say(&text),

@@ -4,6 +4,7 @@
 //! string, `@`, a domain. Comments, folding and routes are mistakes here. What an [`Address`] prints is written anew
 //! from what was understood, never copied from what was given.
 
+pub mod list;
 pub mod mailbox;
 
 use std::fmt;

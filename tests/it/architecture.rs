@@ -16,7 +16,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("delivery", &["transport", "provider", "observe", "message", "outcome", "lifecycle"]),
     ("relay", &["policy", "delivery", "transport", "observe", "message", "outcome", "lifecycle"]),
     ("ingress", &["relay", "delivery", "transport", "policy", "observe", "message", "outcome", "lifecycle", "net"]),
-    ("config", &["app", "ingress", "provider", "transport", "delivery", "policy", "observe", "net"]),
+    ("config", &["app", "cli", "ingress", "provider", "transport", "delivery", "policy", "observe", "net"]),
     (
         "app",
         &[
@@ -33,7 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "net",
         ],
     ),
-    ("cli", &["app", "config", "ingress", "net", "observe"]),
+    ("cli", &["app", "config", "ingress", "observe", "message", "net"]),
 ];
 
 /// What ingresses need of delivery is the room they hold, and of transport the mail kept in memory; nothing else.
