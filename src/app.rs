@@ -148,9 +148,11 @@ fn addresses(listeners: &[Listener]) -> Vec<Address> {
 impl Running {
     fn serve_admin(&mut self, listeners: Vec<Listener>, relay: &Arc<Relay>) {
         let metrics = Arc::clone(relay.metrics());
+        let diagnosis = Arc::clone(relay.diagnosis());
         let relay = Arc::clone(relay);
         let look = move || (relay.snapshot(), if relay.is_full() { Room::Full } else { Room::Left });
-        let router = admin::router(Admin { metrics, lifecycle: self.lifecycle.watch(), look: Arc::new(look) });
+        let router =
+            admin::router(Admin { metrics, diagnosis, lifecycle: self.lifecycle.watch(), look: Arc::new(look) });
         let limits = Limits::new(MOST_ADMIN_CONNECTIONS);
         // Health must be seen to the very end, so these listeners do not drain with the others.
         for listener in listeners {

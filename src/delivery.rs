@@ -8,7 +8,7 @@
 //! | `Transient` | again by schedule |
 //! | `Throttled` | again after the provider's hint; a hint beyond the deadline ends it now and is passed on |
 //! | `Permanent` | stop |
-//! | `Misconfigured` | stop |
+//! | `Misconfigured` | before the login (no STARTTLS, a wrong certificate) the next path at once; else stop |
 //! | `Unconfirmed` | stop and say so, unless a duplicate is preferred to a loss |
 //!
 //! No attempt starts after the deadline. Recipients that were put off are tried again without those that were taken.
@@ -25,11 +25,13 @@ use tokio::time::Instant;
 use self::path::Paths;
 use self::schedule::Schedule;
 use crate::config::value::Size;
+use crate::diagnosis::table::INTERNAL;
+use crate::diagnosis::{Diagnosis, Source, Way, is_of_the_path};
 use crate::lifecycle::{Phase, Watch};
 use crate::message::Message;
 use crate::observe::metrics::Metrics;
 use crate::outcome::{Class, Failure, Receipt, Reply, Verdict};
-use crate::provider::Provider;
+use crate::provider::{Path, Provider, Tls};
 use crate::settings;
 use crate::transport::{Attempt, Job, Phases, Transport};
 
@@ -88,6 +90,7 @@ pub struct Delivery {
     schedule: Schedule,
     send_timeout: Duration,
     unconfirmed: Unconfirmed,
+    diagnosis: Arc<Diagnosis>,
     metrics: Arc<Metrics>,
     lifecycle: Watch,
 }
@@ -126,6 +129,7 @@ impl Delivery {
             schedule: Schedule::new(config.retry_first, config.retry_max, config.retry_factor),
             send_timeout: config.send_timeout,
             unconfirmed: config.unconfirmed,
+            diagnosis: Arc::new(diagnosis(provider)),
             metrics,
             lifecycle,
         }
@@ -135,6 +139,12 @@ impl Delivery {
     #[must_use]
     pub fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    /// What is known of the chain to the provider.
+    #[must_use]
+    pub fn diagnosis(&self) -> &Arc<Diagnosis> {
+        &self.diagnosis
     }
 
     /// Delivers a message, or says why not.
@@ -158,9 +168,9 @@ impl Delivery {
         }
     }
 
-    /// One attempt along the path that worked last, and at once along the others where there is no conversation.
+    /// One attempt along the path that worked last, and at once along the others where that one is of no use.
     async fn along_the_paths(&self, message: &Message, progress: &mut Progress) -> Result<Receipt, Failure> {
-        let mut last = None;
+        let mut last: Option<Failure> = None;
         for (place, path, label) in self.paths.in_order() {
             if last.is_some() && Instant::now() >= progress.deadline {
                 break;
@@ -170,8 +180,10 @@ impl Delivery {
             progress.attempts += 1;
             progress.path = Some(label.to_owned());
             self.count(label, &result, phases);
+            self.report(place, &result);
             match result {
-                Err(failure) if failure.class == Class::Unreachable => last = Some(failure),
+                // A refused login never moves us: it would be refused on every path.
+                Err(failure) if is_of_the_path(&failure) => last = Some(further(last, failure)),
                 other => {
                     self.paths.worked(place);
                     return other;
@@ -180,6 +192,13 @@ impl Delivery {
         }
         // A provider has at least one path, so there was an attempt.
         last.map_or_else(|| Err(no_path()), Err)
+    }
+
+    fn report(&self, place: usize, result: &Result<Receipt, Failure>) {
+        match result {
+            Ok(_) => self.diagnosis.taken(place),
+            Err(failure) => self.diagnosis.failed(place, failure, Source::Message),
+        }
     }
 
     fn count(&self, label: &str, result: &Result<Receipt, Failure>, phases: Phases) {
@@ -287,11 +306,29 @@ fn more_telling(before: Option<Failure>, last: Failure, deadline: Instant) -> Fa
     }
 }
 
+/// Of two paths that failed, what to tell: a certificate that does not hold says more than a port that is closed.
+fn further(before: Option<Failure>, last: Failure) -> Failure {
+    match before {
+        Some(before) if before.class == Class::Misconfigured && last.class == Class::Unreachable => before,
+        _ => last,
+    }
+}
+
+fn diagnosis(provider: &Provider) -> Diagnosis {
+    let tls_first = |path: &Path| match path {
+        Path::Smtp(server) => (server.tls != Tls::None).then_some(server.tls == Tls::Implicit),
+        Path::Capture => None,
+    };
+    let way = |path: &Path| Way { label: path.to_string(), tls_first: tls_first(path) };
+    Diagnosis::new(&provider.name, provider.paths.iter().map(way).collect(), provider.credentials.is_some())
+}
+
 fn no_path() -> Failure {
     Failure {
         class: Class::Misconfigured,
         step: crate::outcome::Step::Wait,
         reason: crate::outcome::Reason::Unsupported,
+        cause: &INTERNAL,
         sentence: "The provider has no path at all.".to_owned(),
         reply: None,
         retry_after: None,

@@ -16,7 +16,7 @@
 //!                           |                 +-----------+-- Receipt | Failure(class)
 //!                           +-----------------------------+
 //!     below all: message (what is sent), outcome (what can become of it), config, lifecycle
-//!     beside all: observe (metrics, health, log)
+//!     beside all: observe (metrics, health, log), diagnosis (which link is broken, why, and what to do)
 //! ```
 //!
 //! # One message, from start to end
@@ -48,6 +48,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod delivery;
+pub mod diagnosis;
 pub mod ingress;
 pub mod lifecycle;
 pub mod message;

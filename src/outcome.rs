@@ -308,6 +308,8 @@ pub struct Failure {
     pub step: Step,
     /// Why, from a closed set.
     pub reason: Reason,
+    /// Why, and what to do about it, in words; the end of the sentence.
+    pub cause: &'static Cause,
     /// For a person: what happened, on which link, what to do. No secret, no unmasked address.
     pub sentence: String,
     /// What the provider said, if it said something.
@@ -316,6 +318,43 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Verdicts that fell before the failure, by place in the envelope.
     pub recipients: Vec<(usize, Verdict)>,
+}
+
+impl Failure {
+    /// What was seen, without why and what to do.
+    #[must_use]
+    pub fn evidence(&self) -> &str {
+        let seen = self.sentence.strip_suffix(self.cause.remedy).unwrap_or(&self.sentence).trim_end();
+        seen.strip_suffix(self.cause.why).unwrap_or(seen).trim_end()
+    }
+
+    /// The same, for a better known cause.
+    #[must_use]
+    pub fn because(mut self, cause: &'static Cause) -> Self {
+        self.sentence = cause.explain(self.evidence());
+        self.cause = cause;
+        self
+    }
+}
+
+/// Why something fails and what to do about it: the same words in answers, logs and health.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The word for metrics, logs and answers.
+    pub name: &'static str,
+    /// What is behind it, in a sentence; empty where what was seen says it all.
+    pub why: &'static str,
+    /// What to do, with the names of our own settings; empty where there is nothing but to wait.
+    pub remedy: &'static str,
+}
+
+impl Cause {
+    /// What was seen, why, and what to do, as one text.
+    #[must_use]
+    pub fn explain(&self, evidence: &str) -> String {
+        let parts = [evidence, self.why, self.remedy];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// Why a submission was not taken up at all: our own rules, before any provider was asked.

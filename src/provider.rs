@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::secret::Secret;
+use crate::outcome::Cause;
 
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +73,7 @@ pub struct Link {
     /// Its port.
     pub port: u16,
     /// What to do when the login is refused.
-    pub login_help: &'static str,
+    pub login_refused: &'static Cause,
 }
 
 impl fmt::Display for Link {
@@ -118,7 +119,7 @@ pub struct Provider {
     /// How to log in, if it wants that.
     pub credentials: Option<Credentials>,
     /// What to do when the login is refused.
-    pub login_help: &'static str,
+    pub login_refused: &'static Cause,
 }
 
 impl Provider {
@@ -139,7 +140,7 @@ impl Provider {
             provider: Arc::clone(&self.name),
             host: Arc::clone(&server.host),
             port: server.port,
-            login_help: self.login_help,
+            login_refused: self.login_refused,
         }
     }
 }

@@ -6,6 +6,8 @@ use tokio::time::Instant;
 
 use crate::delivery::budget::{Budget, Hold};
 use crate::delivery::{Delivered, Delivery};
+use crate::diagnosis::Diagnosis;
+use crate::diagnosis::table::INTERNAL;
 use crate::lifecycle::Watch;
 use crate::message::{Ingress, Submission};
 use crate::observe::log;
@@ -42,6 +44,12 @@ impl Relay {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What is known of the chain to the provider.
+    #[must_use]
+    pub fn diagnosis(&self) -> &Arc<Diagnosis> {
+        self.delivery.diagnosis()
     }
 
     /// The life of the process, to stop taking new work in time.
@@ -148,6 +156,7 @@ fn broken_off(id: String, message_id: String, recipients: usize) -> Answer {
         class: Class::Unconfirmed,
         step: Step::Final,
         reason: Reason::OutcomeUnknown,
+        cause: &INTERNAL,
         sentence: "An error inside Sidepost ended the delivery: nobody knows whether the message was taken.".to_owned(),
         reply: None,
         retry_after: None,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use self::capture::Capture;
 use self::smtp::Smtp;
+use crate::diagnosis::table::INTERNAL;
 use crate::lifecycle::Watch;
 use crate::message::Message;
 use crate::outcome::{Class, Failure, Reason, Receipt, Step};
@@ -127,6 +128,7 @@ fn no_such_path() -> Failure {
         class: Class::Misconfigured,
         step: Step::Wait,
         reason: Reason::Unsupported,
+        cause: &INTERNAL,
         sentence: "The provider has no such path.".to_owned(),
         reply: None,
         retry_after: None,

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::health;
 use super::metrics::{Metrics, Snapshot};
+use crate::diagnosis::Diagnosis;
 use crate::lifecycle::{Phase, Watch};
 use crate::net::listen::Listen;
 use crate::settings;
@@ -27,6 +29,8 @@ settings! {
 pub struct Admin {
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// What is known of the chain to the provider.
+    pub diagnosis: Arc<Diagnosis>,
     /// The life of the process.
     pub lifecycle: Watch,
     /// What is in flight now, and whether there is room for more.
@@ -49,7 +53,8 @@ pub enum Room {
 }
 
 /// Every route of the admin listener, for the contract test.
-pub const ROUTES: &[(&str, &str)] = &[("GET", "/livez"), ("GET", "/readyz"), ("GET", "/startupz"), ("GET", "/metrics")];
+pub const ROUTES: &[(&str, &str)] =
+    &[("GET", "/livez"), ("GET", "/readyz"), ("GET", "/startupz"), ("GET", "/health"), ("GET", "/metrics")];
 
 /// The routes.
 pub fn router(admin: Admin) -> Router {
@@ -57,8 +62,9 @@ pub fn router(admin: Admin) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
+        .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "here are /livez, /readyz, /startupz and /metrics\n") })
+        .fallback(|| async { (StatusCode::NOT_FOUND, "here are /livez, /readyz, /startupz, /health and /metrics\n") })
         .with_state(admin)
 }
 
@@ -86,6 +92,13 @@ fn not_yet(why: &'static str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }
 
+/// The whole chain. 200 whatever it says, unless a code for a failure is asked for.
+async fn health(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let view = admin.diagnosis.view();
+    let (status, kind) = (health::status(&view, query.as_deref()), [(header::CONTENT_TYPE, health::MEDIA_TYPE)]);
+    (status, kind, health::body(&view)).into_response()
+}
+
 async fn metrics(State(admin): State<Admin>) -> Response {
     let text = admin.metrics.render((admin.look)().0);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
@@ -102,8 +115,9 @@ mod tests {
         let lifecycle = Lifecycle::new();
         lifecycle.advance(phase);
         let metrics = Arc::new(Metrics::new(&[], &["http"]).unwrap());
+        let diagnosis = Arc::new(Diagnosis::new("smtp", Vec::new(), true));
         let look = Arc::new(move || (Snapshot::default(), room));
-        let router = router(Admin { metrics, lifecycle: lifecycle.watch(), look });
+        let router = router(Admin { metrics, diagnosis, lifecycle: lifecycle.watch(), look });
         let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
         router.oneshot(request).await.unwrap().status().as_u16()
     }
@@ -120,6 +134,7 @@ mod tests {
             ("/readyz", Serving, Room::Left, 200),
             ("/readyz", Serving, Room::Full, 503),
             ("/readyz", Draining, Room::Left, 503),
+            ("/health", Ending, Room::Full, 200),
             ("/metrics", Serving, Room::Left, 200),
             ("/", Serving, Room::Left, 404),
         ] {

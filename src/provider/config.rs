@@ -8,10 +8,13 @@ use crate::config::env::{Env, nearest};
 use crate::config::secret::Secret;
 use crate::config::value::Value;
 use crate::net::name::{is_label, is_name};
+use crate::outcome::Cause;
 use crate::settings;
 
 /// The provider that keeps everything to itself.
 const CAPTURE: &str = "capture";
+/// There is none to refuse.
+const NO_LOGIN: Cause = Cause { name: "login_refused", why: "", remedy: "" };
 /// Ports that are TLS from the first byte by custom or by RFC 8314.
 const IMPLICIT_PORTS: [u16; 3] = [465, 2465, 8465];
 
@@ -76,20 +79,20 @@ pub fn lay_preset(env: &mut Env, provider: &str) {
 pub fn build(config: &Config, env: &mut Env) -> Provider {
     let word = config.provider.to_ascii_lowercase();
     if word == CAPTURE {
-        return provider(CAPTURE, vec![Path::Capture], None, "");
+        return provider(CAPTURE, vec![Path::Capture], None, &NO_LOGIN);
     }
     let Some(preset) = preset::find(&word) else {
         unknown(&word, env);
-        return provider(CAPTURE, vec![Path::Capture], None, "");
+        return provider(CAPTURE, vec![Path::Capture], None, &NO_LOGIN);
     };
     let host = host(config, preset, env);
     let paths = paths(config, preset, &host);
     let credentials = credentials(config, preset, env);
-    provider(preset.name, paths, credentials, preset.login_help)
+    provider(preset.name, paths, credentials, &preset.login_refused)
 }
 
-fn provider(name: &str, paths: Vec<Path>, credentials: Option<Credentials>, login_help: &'static str) -> Provider {
-    Provider { name: name.into(), paths, credentials, login_help }
+fn provider(name: &str, paths: Vec<Path>, credentials: Option<Credentials>, login_refused: &'static Cause) -> Provider {
+    Provider { name: name.into(), paths, credentials, login_refused }
 }
 
 fn unknown(word: &str, env: &mut Env) {

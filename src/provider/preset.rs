@@ -2,6 +2,7 @@
 
 use super::Tls;
 use super::Tls::{Implicit, StartTls};
+use crate::outcome::Cause;
 
 /// What is known of a provider.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Preset {
     /// Messages over one connection.
     pub connection_messages: usize,
     /// What to do when the login is refused.
-    pub login_help: &'static str,
+    pub login_refused: Cause,
 }
 
 /// How the login name comes about, and what the secret is.
@@ -39,6 +40,10 @@ pub enum Login {
     Optional,
 }
 
+const fn login_refused(remedy: &'static str) -> Cause {
+    Cause { name: "login_refused", why: "", remedy }
+}
+
 const STARTTLS_587: &[(u16, Tls)] = &[(587, StartTls)];
 
 /// All of them, the most asked for first.
@@ -52,8 +57,10 @@ pub const PRESETS: &[Preset] = &[
         // Google answers 454 4.7.0 to many logins, so few connections that live long.
         connections: 4,
         connection_messages: 100,
-        login_help: "Google wants an app password (16 letters, made at myaccount.google.com/apppasswords once 2-Step \
+        login_refused: login_refused(
+            "Google wants an app password (16 letters, made at myaccount.google.com/apppasswords once 2-Step \
                      Verification is on), never the account's own password; SIDEPOST_USERNAME is the full address.",
+        ),
     },
     Preset {
         name: "google-workspace-relay",
@@ -63,8 +70,10 @@ pub const PRESETS: &[Preset] = &[
         login: Login::Optional,
         connections: 4,
         connection_messages: 100,
-        login_help: "Allow this machine's address, or SMTP AUTH, in the Workspace admin console under Gmail > Routing > \
+        login_refused: login_refused(
+            "Allow this machine's address, or SMTP AUTH, in the Workspace admin console under Gmail > Routing > \
                      SMTP relay service, and set SIDEPOST_HELO_NAME to your domain.",
+        ),
     },
     Preset {
         name: "microsoft365",
@@ -75,9 +84,11 @@ pub const PRESETS: &[Preset] = &[
         // More than three at once per mailbox are answered with 432 4.3.2.
         connections: 3,
         connection_messages: 100,
-        login_help: "SMTP AUTH must be enabled for this mailbox (Microsoft 365 admin center > user > Mail > Manage email \
+        login_refused: login_refused(
+            "SMTP AUTH must be enabled for this mailbox (Microsoft 365 admin center > user > Mail > Manage email \
                      apps > Authenticated SMTP), security defaults must not block it, and SIDEPOST_USERNAME is the user \
                      principal name, not an alias.",
+        ),
     },
     Preset {
         name: "outlook",
@@ -87,8 +98,10 @@ pub const PRESETS: &[Preset] = &[
         login: Login::Given,
         connections: 3,
         connection_messages: 50,
-        login_help: "Personal Outlook.com accounts take no passwords from programs any more, only OAuth. Use another \
+        login_refused: login_refused(
+            "Personal Outlook.com accounts take no passwords from programs any more, only OAuth. Use another \
                      provider, or a Microsoft 365 mailbox.",
+        ),
     },
     Preset {
         name: "sendgrid",
@@ -98,8 +111,10 @@ pub const PRESETS: &[Preset] = &[
         login: Login::Literal("apikey"),
         connections: 10,
         connection_messages: 1000,
-        login_help: "SIDEPOST_API_KEY must be a SendGrid API key (SG....) with the Mail Send permission that was not \
+        login_refused: login_refused(
+            "SIDEPOST_API_KEY must be a SendGrid API key (SG....) with the Mail Send permission that was not \
                      deleted; the account's password does not work.",
+        ),
     },
     Preset {
         name: "mandrill",
@@ -109,8 +124,10 @@ pub const PRESETS: &[Preset] = &[
         login: Login::Any("sidepost"),
         connections: 10,
         connection_messages: 100,
-        login_help: "SIDEPOST_API_KEY must be an active Mailchimp Transactional (Mandrill) API key, not a Mailchimp \
+        login_refused: login_refused(
+            "SIDEPOST_API_KEY must be an active Mailchimp Transactional (Mandrill) API key, not a Mailchimp \
                      marketing key.",
+        ),
     },
     Preset {
         name: "mailgun",
@@ -120,8 +137,10 @@ pub const PRESETS: &[Preset] = &[
         login: Login::Given,
         connections: 10,
         connection_messages: 100,
-        login_help: "Mailgun wants the SMTP user of the domain (such as postmaster@your-domain) with its own SMTP password, \
+        login_refused: login_refused(
+            "Mailgun wants the SMTP user of the domain (such as postmaster@your-domain) with its own SMTP password, \
                      not the API key; domains in the EU region need SIDEPOST_PROVIDER=mailgun-eu.",
+        ),
     },
     Preset {
         name: "mailgun-eu",
@@ -131,8 +150,10 @@ pub const PRESETS: &[Preset] = &[
         login: Login::Given,
         connections: 10,
         connection_messages: 100,
-        login_help: "Mailgun wants the SMTP user of the domain (such as postmaster@your-domain) with its own SMTP password, \
+        login_refused: login_refused(
+            "Mailgun wants the SMTP user of the domain (such as postmaster@your-domain) with its own SMTP password, \
                      not the API key; domains in the US region need SIDEPOST_PROVIDER=mailgun.",
+        ),
     },
     Preset {
         name: "postmark",
@@ -142,8 +163,10 @@ pub const PRESETS: &[Preset] = &[
         login: Login::KeyTwice,
         connections: 10,
         connection_messages: 100,
-        login_help: "SIDEPOST_API_KEY must be the token of a Postmark server (not of the account), or give an SMTP token \
+        login_refused: login_refused(
+            "SIDEPOST_API_KEY must be the token of a Postmark server (not of the account), or give an SMTP token \
                      as SIDEPOST_USERNAME (access key) and SIDEPOST_PASSWORD (secret key).",
+        ),
     },
     Preset {
         name: "resend",
@@ -153,7 +176,7 @@ pub const PRESETS: &[Preset] = &[
         login: Login::Literal("resend"),
         connections: 10,
         connection_messages: 100,
-        login_help: "SIDEPOST_API_KEY must be a Resend API key (re_...) that was not revoked.",
+        login_refused: login_refused("SIDEPOST_API_KEY must be a Resend API key (re_...) that was not revoked."),
     },
     Preset {
         name: "ses",
@@ -164,8 +187,10 @@ pub const PRESETS: &[Preset] = &[
         connections: 10,
         // Behind a load balancer that drops long connections.
         connection_messages: 50,
-        login_help: "SES wants SMTP credentials, made in the SES console for exactly this region; an IAM access key and its \
+        login_refused: login_refused(
+            "SES wants SMTP credentials, made in the SES console for exactly this region; an IAM access key and its \
                      secret do not work as they are.",
+        ),
     },
     Preset {
         name: "proton",
@@ -175,8 +200,10 @@ pub const PRESETS: &[Preset] = &[
         login: Login::Given,
         connections: 3,
         connection_messages: 50,
-        login_help: "Proton wants an SMTP token (Settings > IMAP/SMTP > SMTP tokens; business plans with a custom domain), \
+        login_refused: login_refused(
+            "Proton wants an SMTP token (Settings > IMAP/SMTP > SMTP tokens; business plans with a custom domain), \
                      and SIDEPOST_USERNAME is the address that the token was made for.",
+        ),
     },
     Preset {
         name: "smtp",
@@ -186,8 +213,10 @@ pub const PRESETS: &[Preset] = &[
         login: Login::Optional,
         connections: 10,
         connection_messages: 100,
-        login_help: "Check SIDEPOST_USERNAME and SIDEPOST_PASSWORD with the provider: some want an app password or an API \
+        login_refused: login_refused(
+            "Check SIDEPOST_USERNAME and SIDEPOST_PASSWORD with the provider: some want an app password or an API \
                      key in place of the account's password.",
+        ),
     },
 ];
 
@@ -222,7 +251,7 @@ mod tests {
         for preset in PRESETS {
             assert!(!preset.ports.is_empty() && preset.connections > 0 && preset.connection_messages > 0);
             assert!(preset.ports.iter().all(|(_, tls)| *tls != Tls::None), "{}: never plain by preset", preset.name);
-            assert!(preset.login_help.ends_with('.'), "{}: a sentence", preset.name);
+            assert!(preset.login_refused.remedy.ends_with('.'), "{}: a sentence", preset.name);
             assert!(preset.host.is_empty() == (preset.name == "smtp"));
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Attempt, Job, Phases};
 use crate::config::value::{Size, Value};
+use crate::diagnosis::table::SCRIPTED;
 use crate::message::{Address, Content, Id};
 use crate::outcome::{Class, EnhancedCode, Failure, Reason, Receipt, Reply, Step, Verdict};
 use crate::settings;
@@ -173,7 +174,7 @@ impl Scripted {
         };
         let sentence = format!("capture was told by SIDEPOST_CAPTURE_SCRIPT to answer: {said}");
         let recipients = job.open.iter().map(|&place| (place, verdict.clone())).collect();
-        Some(Err(Failure { class, step, reason, sentence, reply, retry_after: None, recipients }))
+        Some(Err(Failure { class, step, reason, cause: &SCRIPTED, sentence, reply, retry_after: None, recipients }))
     }
 }
 

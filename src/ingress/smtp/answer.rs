@@ -117,6 +117,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::outcome::Cause;
     use crate::outcome::{self, Step};
 
     fn provider_says(code: u16, enhanced: Option<EnhancedCode>, text: &str) -> outcome::Reply {
@@ -128,6 +129,7 @@ mod tests {
             class,
             step: Step::Final,
             reason: Reason::ProviderBusy,
+            cause: &Cause { name: "test", why: "", remedy: "" },
             sentence: "Mend it.".to_owned(),
             reply: None,
             retry_after: None,

@@ -7,8 +7,9 @@ use std::io;
 use std::time::Duration;
 
 use super::reply::Malformed;
+use crate::diagnosis::table::{self, Fact};
 use crate::net::resolve::is_missing;
-use crate::outcome::{Class, EnhancedCode, Failure, Reason, Reply, Step};
+use crate::outcome::{Cause, Class, EnhancedCode, Failure, Reason, Reply, Step};
 use crate::provider::Link;
 
 /// How a conversation can break off.
@@ -72,8 +73,9 @@ pub fn refused(step: Step, reply: Reply, link: &Link) -> Failure {
     let Reply { code, enhanced, text } = reply;
     let reply = Reply { code, enhanced, text: masked(&text) };
     let (class, reason) = meaning(step, &reply);
-    let sentence = format!("{link} {} {}: it said \"{reply}\". {}", verb(class), object(step), remedy(reason, link));
-    Failure { class, step, reason, sentence, reply: Some(reply), retry_after: None, recipients: Vec::new() }
+    let cause = cause(step, reason, Some(&reply), link);
+    let sentence = cause.explain(&format!("{link} {} {}: it said \"{reply}\".", verb(class), object(step)));
+    Failure { class, step, reason, cause, sentence, reply: Some(reply), retry_after: None, recipients: Vec::new() }
 }
 
 fn meaning(step: Step, reply: &Reply) -> (Class, Reason) {
@@ -147,11 +149,10 @@ pub fn lost(step: Step, how: &Lost, content_is_out: bool, link: &Link) -> Failur
             "{link} had all of the message when {what}: nobody knows whether it was taken. It was not sent again; \
              a repeat with the same Message-ID lets most receivers drop a second copy."
         );
-        return failure(Class::Unconfirmed, step, Reason::OutcomeUnknown, sentence);
+        return failure(Class::Unconfirmed, step, Reason::OutcomeUnknown, &sentence, link);
     }
     let (class, reason) = lost_before_content(step, how);
-    let sentence = format!("{link}: {what}. Nothing was handed over. {}", remedy(reason, link));
-    failure(class, step, reason, sentence)
+    failure(class, step, reason, &format!("{link}: {what}. Nothing was handed over."), link)
 }
 
 fn lost_before_content(step: Step, how: &Lost) -> (Class, Reason) {
@@ -181,16 +182,16 @@ fn describe(how: &Lost, step: Step) -> String {
 #[must_use]
 pub fn name(error: &io::Error, link: &Link) -> Failure {
     let reason = if is_missing(error) { Reason::NameNotFound } else { Reason::NameUnavailable };
-    let sentence = format!("The name of {link} could not be looked up ({error}). {}", remedy(reason, link));
-    failure(Class::Unreachable, Step::Dns, reason, sentence)
+    let sentence = format!("The name of {link} could not be looked up ({error}).");
+    failure(Class::Unreachable, Step::Dns, reason, &sentence, link)
 }
 
 /// The lookup took too long.
 #[must_use]
 pub fn name_timeout(limit: Duration, link: &Link) -> Failure {
     let reason = Reason::NameUnavailable;
-    let sentence = format!("The name of {link} was not answered for {}. {}", seconds(limit), remedy(reason, link));
-    failure(Class::Unreachable, Step::Dns, reason, sentence)
+    let sentence = format!("The name of {link} was not answered for {}.", seconds(limit));
+    failure(Class::Unreachable, Step::Dns, reason, &sentence, link)
 }
 
 /// No connection came about.
@@ -205,8 +206,8 @@ pub fn connect(error: &io::Error, link: &Link) -> Failure {
         }
         _ => Reason::ConnectionLost,
     };
-    let sentence = format!("No connection to {link} ({error}). {}", remedy(reason, link));
-    failure(Class::Unreachable, Step::Connect, reason, sentence)
+    let sentence = format!("No connection to {link} ({error}).");
+    failure(Class::Unreachable, Step::Connect, reason, &sentence, link)
 }
 
 /// The TLS handshake failed; `implicit` says that it was to begin with the first byte.
@@ -229,8 +230,8 @@ pub fn tls(error: &io::Error, implicit: bool, link: &Link) -> Failure {
         Some(other) => (Class::Unreachable, Reason::TlsHandshake, other.to_string()),
         None => (Class::Unreachable, Reason::TlsHandshake, error.to_string()),
     };
-    let sentence = format!("TLS with {link} failed: {what}. Nothing was sent. {}", remedy(reason, link));
-    failure(class, Step::Tls, reason, sentence)
+    let sentence = format!("TLS with {link} failed: {what}. Nothing was sent.");
+    failure(class, Step::Tls, reason, &sentence, link)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "rustls::CertificateError is foreign and grows")]
@@ -256,18 +257,16 @@ fn certificate(why: &rustls::CertificateError, link: &Link) -> String {
 #[must_use]
 pub fn starttls_missing(link: &Link) -> Failure {
     let reason = Reason::TlsUnavailable;
-    let sentence = format!("{link} does not offer STARTTLS. Nothing was sent. {}", remedy(reason, link));
-    failure(Class::Misconfigured, Step::StartTls, reason, sentence)
+    let sentence = format!("{link} does not offer STARTTLS. Nothing was sent.");
+    failure(Class::Misconfigured, Step::StartTls, reason, &sentence, link)
 }
 
 /// Bytes came between the answer to STARTTLS and the handshake (the class of CVE-2021-38371).
 #[must_use]
 pub fn tls_injection(link: &Link) -> Failure {
-    let sentence = format!(
-        "{link} sent plain text after it had agreed to STARTTLS: somebody in between may be injecting commands. \
-         The connection was cut and nothing was sent. Use a port with implicit TLS, and find out who is on the line."
-    );
-    failure(Class::Misconfigured, Step::StartTls, Reason::TlsInjection, sentence)
+    let sentence =
+        format!("{link} sent plain text after it had agreed to STARTTLS. The connection was cut and nothing was sent.");
+    failure(Class::Misconfigured, Step::StartTls, Reason::TlsInjection, &sentence, link)
 }
 
 /// Credentials are set and no mechanism fits.
@@ -275,47 +274,44 @@ pub fn tls_injection(link: &Link) -> Failure {
 pub fn no_mechanism(offered: &[String], link: &Link) -> Failure {
     let offer = if offered.is_empty() { "no login at all".to_owned() } else { format!("only {}", offered.join(", ")) };
     let reason = Reason::AuthUnavailable;
-    let sentence =
-        format!("{link} offers {offer}, and credentials are set. Nothing was sent. {}", remedy(reason, link));
-    failure(Class::Misconfigured, Step::Auth, reason, sentence)
+    let sentence = format!("{link} offers {offer}, and credentials are set. Nothing was sent.");
+    failure(Class::Misconfigured, Step::Auth, reason, &sentence, link)
 }
 
 /// The message is larger than the server said it takes.
 #[must_use]
 pub fn too_large(size: usize, limit: u64, link: &Link) -> Failure {
-    let sentence =
-        format!("The message has {size} bytes and {link} takes {limit} at most. Send less, or a link to it.");
-    failure(Class::Permanent, Step::Sender, Reason::TooLarge, sentence)
+    let sentence = format!("The message has {size} bytes and {link} takes {limit} at most.");
+    failure(Class::Permanent, Step::Sender, Reason::TooLarge, &sentence, link)
 }
 
 /// The message needs an extension that the server does not offer.
 #[must_use]
 pub fn unsupported(extension: &str, what: &str, link: &Link) -> Failure {
     let sentence = format!("The message has {what}, and {link} does not offer {extension} to carry it.");
-    failure(Class::Permanent, Step::Sender, Reason::Unsupported, sentence)
+    failure(Class::Permanent, Step::Sender, Reason::Unsupported, &sentence, link)
 }
 
 /// No connection came free in time.
 #[must_use]
 pub fn no_connection_free(limit: Duration, link: &Link) -> Failure {
-    let sentence = format!(
-        "All connections to {link} were busy for {}. Nothing was handed over. Send less at once, or raise \
-         SIDEPOST_CONNECTIONS if the provider allows more.",
-        seconds(limit)
-    );
-    failure(Class::Transient, Step::Wait, Reason::NoConnectionFree, sentence)
+    let sentence = format!("All connections to {link} were busy for {}. Nothing was handed over.", seconds(limit));
+    failure(Class::Transient, Step::Wait, Reason::NoConnectionFree, &sentence, link)
 }
 
 /// This process is ending and the message has not been handed over.
 #[must_use]
 pub fn ending(step: Step) -> Failure {
-    let sentence = "This process is shutting down; nothing was handed over. Try again.".to_owned();
-    failure(Class::Transient, step, Reason::ShuttingDown, sentence)
+    let cause = table::of(Reason::ShuttingDown);
+    let sentence = cause.explain("This process is shutting down; nothing was handed over.");
+    let (class, reason) = (Class::Transient, Reason::ShuttingDown);
+    Failure { class, step, reason, cause, sentence, reply: None, retry_after: None, recipients: Vec::new() }
 }
 
-fn failure(class: Class, step: Step, reason: Reason, mut sentence: String) -> Failure {
-    sentence.truncate(sentence.trim_end().len());
-    Failure { class, step, reason, sentence, reply: None, retry_after: None, recipients: Vec::new() }
+fn failure(class: Class, step: Step, reason: Reason, evidence: &str, link: &Link) -> Failure {
+    let cause = cause(step, reason, None, link);
+    let sentence = cause.explain(evidence);
+    Failure { class, step, reason, cause, sentence, reply: None, retry_after: None, recipients: Vec::new() }
 }
 
 fn verb(class: Class) -> &'static str {
@@ -356,49 +352,9 @@ fn at(step: Step) -> &'static str {
     }
 }
 
-/// What to do about it, with the names of our own settings.
-fn remedy(reason: Reason, link: &Link) -> String {
-    match reason {
-        Reason::NameNotFound => "Check the spelling of SIDEPOST_HOST.".to_owned(),
-        Reason::NameUnavailable => "Check the resolver of this machine or pod, and that port 53 is open to it.".to_owned(),
-        Reason::ConnectionRefused => {
-            format!("Nothing listens on port {} there, or a firewall refuses it: check SIDEPOST_HOST and SIDEPOST_PORT.", link.port)
-        }
-        Reason::ConnectionTimeout => format!(
-            "Port {} may be blocked on the way, as many clouds do: try SIDEPOST_PORT=2525 or 465 if the provider has them.",
-            link.port
-        ),
-        Reason::NoRoute => "This machine has no route there: check egress rules and the address family.".to_owned(),
-        Reason::Timeout => {
-            "If the port is 465, 2465 or 8465 it needs SIDEPOST_TLS=implicit; otherwise something on the way swallows SMTP.".to_owned()
-        }
-        Reason::Protocol => "Check SIDEPOST_HOST, SIDEPOST_PORT and SIDEPOST_TLS.".to_owned(),
-        Reason::GreetingRefused => "It does not talk to this address at all: ask the provider, or send from another address.".to_owned(),
-        Reason::TlsUnavailable => {
-            "Something on the way may be stripping it: use a port with implicit TLS. SIDEPOST_TLS=none would send everything readable.".to_owned()
-        }
-        Reason::TlsCertificate => {
-            "If the server is your own, give its CA in SIDEPOST_CA_FILE, and its proper name in SIDEPOST_HOST.".to_owned()
-        }
-        Reason::AuthUnavailable => "Check that SIDEPOST_PORT is a submission port and SIDEPOST_TLS fits it.".to_owned(),
-        Reason::AuthRejected => link.login_help.to_owned(),
-        Reason::SenderRefused => {
-            "Send from an address or domain that is verified for this account (the From header and SIDEPOST_FROM).".to_owned()
-        }
-        Reason::TooLarge => "Send less, or a link to it.".to_owned(),
-        Reason::ConnectionLost
-        | Reason::TlsHandshake
-        | Reason::TlsInjection
-        | Reason::AuthTemporary
-        | Reason::RecipientRefused
-        | Reason::ContentRefused
-        | Reason::Unsupported
-        | Reason::Throttled
-        | Reason::ProviderBusy
-        | Reason::NoConnectionFree
-        | Reason::ShuttingDown
-        | Reason::OutcomeUnknown => String::new(),
-    }
+fn cause(step: Step, reason: Reason, reply: Option<&Reply>, link: &Link) -> &'static Cause {
+    let login_refused = link.login_refused;
+    table::find(&Fact { provider: &link.provider, step, reason, reply, login_refused })
 }
 
 fn seconds(limit: Duration) -> String {
@@ -426,7 +382,12 @@ mod tests {
     use super::*;
 
     fn link() -> Link {
-        Link { provider: "smtp".into(), host: "mail.example".into(), port: 587, login_help: "Check the password." }
+        Link {
+            provider: "smtp".into(),
+            host: "mail.example".into(),
+            port: 587,
+            login_refused: &Cause { name: "login_refused", why: "", remedy: "Check the password." },
+        }
     }
 
     fn reply(line: &str) -> Reply {

@@ -16,7 +16,12 @@ const PIPELINING: &[&str] = &["x", "PIPELINING", "SIZE 1000"];
 const CHUNKING: &[&str] = &["x", "PIPELINING", "CHUNKING"];
 
 fn link() -> Link {
-    Link { provider: "smtp".into(), host: "mail.example".into(), port: 587, login_help: "" }
+    Link {
+        provider: "smtp".into(),
+        host: "mail.example".into(),
+        port: 587,
+        login_refused: &crate::outcome::Cause { name: "login_refused", why: "", remedy: "" },
+    }
 }
 
 fn capabilities(lines: &[&str]) -> Capabilities {

@@ -1,0 +1,285 @@
+//! The one truth about whether mail can leave, and if not, why: what health, metrics, log and doctor all show.
+//!
+//! The chain to the provider is a row of [`Stage`]s. Every attempt is a fact about it, a real message as well as a
+//! probe: it got so far, and either was taken or failed in a way that [`record`] judges. A doubt is no verdict: what may
+//! pass by itself, such as a provider that restarts, is shown with its cause, and is called broken only once it lasts.
+
+mod record;
+pub mod table;
+mod time;
+mod view;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing::{info, warn};
+
+pub use self::record::is_of_the_path;
+use self::record::{Now, Record};
+pub use self::view::{Facts, PathView, StageView, View};
+use crate::outcome::{Cause, Failure, Reason, Step};
+
+/// A link of the chain to the provider, in the order in which a message needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// The settings can work.
+    Config,
+    /// The name that we give.
+    Name,
+    /// The provider's name is found.
+    Dns,
+    /// A connection comes about along one of the paths.
+    Connect,
+    /// It is protected.
+    Tls,
+    /// The provider greets us.
+    Greeting,
+    /// It lets us in.
+    Auth,
+    /// It takes mail from our senders.
+    Sender,
+    /// It takes mail.
+    Accepted,
+}
+
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Self; 9] = [
+        Self::Config,
+        Self::Name,
+        Self::Dns,
+        Self::Connect,
+        Self::Tls,
+        Self::Greeting,
+        Self::Auth,
+        Self::Sender,
+        Self::Accepted,
+    ];
+
+    /// The word for metrics, logs and answers.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Name => "name",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Greeting => "greeting",
+            Self::Auth => "auth",
+            Self::Sender => "sender",
+            Self::Accepted => "accepted",
+        }
+    }
+
+    /// The stage that a failure is about; nothing where it is about ourselves.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Option<Self> {
+        match (failure.step, failure.reason) {
+            (_, Reason::ShuttingDown | Reason::NoConnectionFree) | (Step::Wait, _) => None,
+            // Some say it only when they see the sender, or even the whole message.
+            (_, Reason::AuthRejected) => Some(Self::Auth),
+            (_, Reason::SenderRefused) => Some(Self::Sender),
+            (Step::Dns, _) => Some(Self::Dns),
+            (Step::Connect, _) => Some(Self::Connect),
+            (Step::Tls | Step::StartTls, _) => Some(Self::Tls),
+            (Step::Greeting | Step::Hello, _) => Some(Self::Greeting),
+            (Step::Auth, _) => Some(Self::Auth),
+            (Step::Sender, _) => Some(Self::Sender),
+            (Step::Recipient | Step::Data | Step::Content | Step::Final, _) => Some(Self::Accepted),
+        }
+    }
+}
+
+/// What is known of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It works.
+    Ok,
+    /// It does not.
+    Failed,
+    /// Not tried yet, or not known for certain: then there is evidence, and a cause.
+    Unknown,
+    /// It is not needed with these settings.
+    Skipped,
+}
+
+impl State {
+    /// The word for logs and answers.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// The whole chain in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Nothing was tried yet.
+    Unknown,
+    /// Mail can leave.
+    Ok,
+    /// Mail can leave, but not along the best path; or there is a doubt.
+    Degraded,
+    /// Mail cannot leave.
+    Failed,
+}
+
+impl Standing {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Unknown, Self::Ok, Self::Degraded, Self::Failed];
+
+    /// The word for metrics, logs and answers.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The word of `application/health+json`.
+    #[must_use]
+    pub fn status(self) -> &'static str {
+        match self {
+            Self::Unknown | Self::Ok => "pass",
+            Self::Degraded => "warn",
+            Self::Failed => "fail",
+        }
+    }
+}
+
+/// Who learned a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A message on its way.
+    Message,
+    /// A probe that waits as long as a message would.
+    Probe,
+    /// A probe that waits only a moment: that nothing came yet proves little.
+    HastyProbe,
+}
+
+/// One way to the provider, as the diagnosis sees it.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// As in answers, logs and metric labels.
+    pub label: String,
+    /// Whether TLS comes before the greeting; absent where there is none at all.
+    pub tls_first: Option<bool>,
+}
+
+/// What is known of the chain to one provider. Shared; facts come from everywhere.
+#[derive(Debug)]
+pub struct Diagnosis {
+    provider: String,
+    record: Mutex<Record>,
+    /// One more than the place of the path on which all is well; 0 where something is not.
+    clean: AtomicUsize,
+    /// When the provider last took a message, in milliseconds since 1970; 0 before the first.
+    last_taken: AtomicU64,
+}
+
+impl Diagnosis {
+    /// Nothing is known yet. `logs_in` says whether there are credentials.
+    #[must_use]
+    pub fn new(provider: &str, ways: Vec<Way>, logs_in: bool) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            record: Mutex::new(Record::new(ways, logs_in, Now::read())),
+            clean: AtomicUsize::new(0),
+            last_taken: AtomicU64::new(0),
+        }
+    }
+
+    /// The provider took a message along that path. Costs next to nothing where that is no news.
+    pub fn taken(&self, place: usize) {
+        self.last_taken.store(milliseconds(SystemTime::now()), Ordering::Relaxed);
+        if self.clean.load(Ordering::Relaxed) != place + 1 {
+            self.update(|record, now| record.taken(place, now));
+        }
+    }
+
+    /// An attempt along that path failed.
+    pub fn failed(&self, place: usize, failure: &Failure, source: Source) {
+        self.update(|record, now| record.failed(place, failure, source, now));
+    }
+
+    /// An attempt along that path came through a stage, and was not meant to go further.
+    pub fn reached(&self, place: usize, stage: Stage) {
+        self.update(|record, now| record.reached(place, stage, now));
+    }
+
+    /// A stage that no attempt tells about works, or does not.
+    pub fn noted(&self, stage: Stage, state: State, evidence: &str, cause: Option<&'static Cause>) {
+        self.update(|record, now| record.noted(stage, state, evidence, cause, now));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Record, Now)) {
+        let mut record = self.record();
+        let before = record.headline();
+        change(&mut record, Now::read());
+        let after = record.headline();
+        self.clean.store(record.clean().map_or(0, |place| place + 1), Ordering::Relaxed);
+        if before != after {
+            self.log(&record);
+        }
+    }
+
+    /// One line per change of state, and none per message.
+    fn log(&self, record: &Record) {
+        let (provider, state, path) = (self.provider.as_str(), record.standing().label(), record.path());
+        match record.trouble() {
+            None => info!(provider, state, path, "provider state"),
+            Some(trouble) => warn!(
+                provider,
+                state,
+                path,
+                stage = trouble.stage,
+                cause = trouble.cause.name,
+                detail = trouble.evidence,
+                why = trouble.cause.why,
+                remedy = trouble.cause.remedy,
+                "provider state"
+            ),
+        }
+    }
+
+    /// The chain in one word.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.record().standing()
+    }
+
+    /// When the provider last took a message.
+    #[must_use]
+    pub fn last_taken(&self) -> Option<SystemTime> {
+        match self.last_taken.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(UNIX_EPOCH + Duration::from_millis(since)),
+        }
+    }
+
+    /// All that is known at this moment.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View::of(&self.provider, &self.record(), self.last_taken())
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        // Each change leaves a record that makes sense, whatever panics later.
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn milliseconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,369 @@
+//! What facts add up to: per stage and per path, without a clock or a lock of its own.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::{Source, Stage, Standing, State, Way};
+use crate::outcome::{Cause, Class, Failure, Reason, Step};
+
+/// A link that worked is not called broken before it has failed twice, so far apart: providers restart.
+const RESTART: Duration = Duration::from_secs(4);
+/// What providers put off, or one sender is refused, is not called broken before it has lasted so long ...
+const LASTING: Duration = Duration::from_secs(120);
+/// ... and was seen so many times.
+const OFTEN: u32 = 3;
+
+/// A moment, for people and for measuring.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For people.
+    pub wall: SystemTime,
+    /// For measuring.
+    pub instant: Instant,
+}
+
+impl Now {
+    /// This moment.
+    pub fn read() -> Self {
+        Self { wall: SystemTime::now(), instant: Instant::now() }
+    }
+}
+
+/// What is known of a stage or a path.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Whether it works.
+    pub state: State,
+    /// What was seen; empty where all is well or nothing is known.
+    pub evidence: String,
+    /// Why.
+    pub cause: Option<&'static Cause>,
+    /// Whether it may pass by itself.
+    pub retryable: bool,
+    /// Since when it is so.
+    pub since: SystemTime,
+    /// When it was last looked at.
+    pub checked: Option<SystemTime>,
+    /// When it last worked.
+    pub last_success: Option<SystemTime>,
+    /// When the trouble began, and how many times it was seen.
+    trouble: Option<(Instant, u32)>,
+}
+
+/// One path with its last failure.
+#[derive(Debug)]
+pub struct Path {
+    /// Its name and kind.
+    pub way: Way,
+    /// What is known of it.
+    pub entry: Entry,
+    failure: Option<Failure>,
+}
+
+/// The trouble that is worth a line in the log.
+#[derive(Debug)]
+pub struct Trouble<'a> {
+    /// The label of the stage.
+    pub stage: &'static str,
+    /// What was seen.
+    pub evidence: &'a str,
+    /// Why.
+    pub cause: &'static Cause,
+}
+
+/// What is known of the whole chain.
+#[derive(Debug)]
+pub struct Record {
+    stages: [Entry; Stage::ALL.len()],
+    paths: Vec<Path>,
+    /// The path that was last found to work, or else the first.
+    current: usize,
+}
+
+/// What a change is judged by: only a change of this is worth a line in the log.
+pub type Headline = (Standing, Option<(&'static str, &'static str)>, usize);
+
+impl Entry {
+    fn new(state: State, now: Now) -> Self {
+        Self {
+            state,
+            evidence: String::new(),
+            cause: None,
+            retryable: false,
+            since: now.wall,
+            checked: None,
+            last_success: None,
+            trouble: None,
+        }
+    }
+
+    fn passed(&mut self, now: Now) {
+        if self.state == State::Skipped {
+            return;
+        }
+        self.turn(State::Ok, None, now);
+        (self.retryable, self.trouble, self.last_success) = (false, None, Some(now.wall));
+        self.evidence.clear();
+    }
+
+    /// Something before it failed, so nothing is known of it now.
+    fn out_of_reach(&mut self, now: Now) {
+        if self.state == State::Skipped || self.state == State::Unknown && self.cause.is_none() {
+            return;
+        }
+        self.turn(State::Unknown, None, now);
+        (self.retryable, self.trouble) = (false, None);
+        self.evidence.clear();
+    }
+
+    fn failed(&mut self, failure: &Failure, proof: Proof, now: Now) {
+        let (first, times) = self.trouble.unwrap_or((now.instant, 0));
+        let lasted = now.instant.duration_since(first);
+        self.trouble = Some((first, times + 1));
+        let is_proved = match proof {
+            Proof::AtOnce => true,
+            Proof::Doubt => false,
+            Proof::After(least, often) => self.state == State::Failed || (lasted >= least && times + 1 >= often),
+        };
+        self.turn(if is_proved { State::Failed } else { State::Unknown }, Some(failure.cause), now);
+        self.evidence = failure.evidence().to_owned();
+        self.retryable = matches!(failure.class, Class::Unreachable | Class::Transient | Class::Throttled);
+    }
+
+    fn turn(&mut self, state: State, cause: Option<&'static Cause>, now: Now) {
+        if (self.state, self.cause) != (state, cause) {
+            self.since = now.wall;
+        }
+        (self.state, self.cause, self.checked) = (state, cause, Some(now.wall));
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.state == State::Unknown && self.cause.is_some()
+    }
+}
+
+/// How much it takes until a link is called broken.
+#[derive(Clone, Copy, Debug)]
+enum Proof {
+    AtOnce,
+    After(Duration, u32),
+    Doubt,
+}
+
+impl Record {
+    /// Nothing is known.
+    pub fn new(ways: Vec<Way>, logs_in: bool, now: Now) -> Self {
+        let plain = ways.iter().all(|way| way.tls_first.is_none());
+        let state = |stage| {
+            if stage == Stage::Config {
+                // Settings that cannot work end the process before there is a record.
+                State::Ok
+            } else if (stage == Stage::Auth && !logs_in) || (stage == Stage::Tls && plain) {
+                State::Skipped
+            } else {
+                State::Unknown
+            }
+        };
+        let entry = |stage| Entry::new(state(stage), now);
+        let path = |way| Path { way, entry: Entry::new(State::Unknown, now), failure: None };
+        Self { stages: Stage::ALL.map(entry), paths: ways.into_iter().map(path).collect(), current: 0 }
+    }
+
+    /// The provider took a message.
+    pub fn taken(&mut self, place: usize, now: Now) {
+        self.reached(place, Stage::Accepted, now);
+    }
+
+    /// An attempt came through a stage.
+    pub fn reached(&mut self, place: usize, stage: Stage, now: Now) {
+        self.works(place, now);
+        self.pass_up_to(stage, now);
+    }
+
+    /// What no attempt tells.
+    pub fn noted(&mut self, stage: Stage, state: State, evidence: &str, cause: Option<&'static Cause>, now: Now) {
+        let entry = self.entry_mut(stage);
+        entry.turn(state, cause, now);
+        evidence.clone_into(&mut entry.evidence);
+        if state == State::Ok {
+            entry.last_success = Some(now.wall);
+        }
+    }
+
+    /// An attempt failed.
+    pub fn failed(&mut self, place: usize, failure: &Failure, source: Source, now: Now) {
+        let Some(stage) = Stage::of(failure) else { return };
+        if is_of_the_path(failure) {
+            return self.path_failed(place, failure, source, now);
+        }
+        self.works(place, now);
+        if is_of_the_message(failure) {
+            return self.pass_before(stage, place, now);
+        }
+        let proof = self.proof(stage, failure, source);
+        self.break_at(stage, place, failure, proof, now);
+    }
+
+    fn path_failed(&mut self, place: usize, failure: &Failure, source: Source, now: Now) {
+        let Some(path) = self.paths.get_mut(place) else { return };
+        let was_ok = path.entry.last_success.is_some();
+        let proof = if is_slow(failure, source) { Proof::Doubt } else { unreachable_proof(failure, was_ok) };
+        path.entry.failed(failure, proof, now);
+        path.failure = Some(failure.clone());
+        if self.paths.iter().any(|path| path.entry.state == State::Ok) {
+            return;
+        }
+        let untried = self.paths.iter().any(|path| path.failure.is_none());
+        let Some((place, failure)) = self.most_telling() else { return };
+        let Some(stage) = Stage::of(&failure) else { return };
+        let proof = if untried { Proof::Doubt } else { self.proof(stage, &failure, source) };
+        self.break_at(stage, place, &failure, proof, now);
+    }
+
+    /// Of paths that all fail, the one that came furthest says most; among equals the best one does.
+    fn most_telling(&self) -> Option<(usize, Failure)> {
+        let failed = self.paths.iter().enumerate().filter_map(|(place, path)| Some((place, path.failure.clone()?)));
+        failed.min_by_key(|(place, failure)| (failure.class != Class::Misconfigured, *place))
+    }
+
+    fn proof(&self, stage: Stage, failure: &Failure, source: Source) -> Proof {
+        let was_ok = self.entry(stage).last_success.is_some();
+        match failure.class {
+            _ if is_slow(failure, source) => Proof::Doubt,
+            Class::Unreachable => unreachable_proof(failure, was_ok),
+            // One sender of many may be refused; a login is the same for all.
+            Class::Misconfigured if stage >= Stage::Sender && was_ok => Proof::After(LASTING, OFTEN),
+            Class::Misconfigured => Proof::AtOnce,
+            Class::Transient | Class::Throttled | Class::Permanent | Class::Unconfirmed => Proof::After(LASTING, OFTEN),
+        }
+    }
+
+    fn works(&mut self, place: usize, now: Now) {
+        if let Some(path) = self.paths.get_mut(place) {
+            path.entry.passed(now);
+            path.failure = None;
+            self.current = place;
+        }
+    }
+
+    fn pass_up_to(&mut self, last: Stage, now: Now) {
+        for stage in Stage::ALL.into_iter().filter(|stage| (Stage::Dns..=last).contains(stage)) {
+            self.entry_mut(stage).passed(now);
+        }
+    }
+
+    fn pass_before(&mut self, end: Stage, place: usize, now: Now) {
+        let tls_is_open = end == Stage::Greeting && !self.tls_comes_first(place);
+        let holds = |stage: &Stage| (Stage::Dns..end).contains(stage) && !(*stage == Stage::Tls && tls_is_open);
+        for stage in Stage::ALL.into_iter().filter(holds) {
+            self.entry_mut(stage).passed(now);
+        }
+    }
+
+    fn break_at(&mut self, stage: Stage, place: usize, failure: &Failure, proof: Proof, now: Now) {
+        self.pass_before(stage, place, now);
+        self.entry_mut(stage).failed(failure, proof, now);
+        if self.entry(stage).state == State::Failed {
+            for later in Stage::ALL.into_iter().filter(|later| *later > stage) {
+                self.entry_mut(later).out_of_reach(now);
+            }
+        }
+    }
+
+    fn tls_comes_first(&self, place: usize) -> bool {
+        self.paths.get(place).is_some_and(|path| path.way.tls_first == Some(true))
+    }
+
+    /// The chain in one word.
+    pub fn standing(&self) -> Standing {
+        if self.stages.iter().any(|entry| entry.state == State::Failed) {
+            return Standing::Failed;
+        }
+        let best_is_down = self.paths.first().is_some_and(|path| path.entry.state == State::Failed);
+        if best_is_down || self.stages.iter().any(Entry::is_in_doubt) {
+            return Standing::Degraded;
+        }
+        let is_known = self.chain().any(|(_, entry)| entry.state == State::Ok);
+        if is_known { Standing::Ok } else { Standing::Unknown }
+    }
+
+    /// What is worst.
+    pub fn trouble(&self) -> Option<Trouble<'_>> {
+        let is_trouble = |entry: &Entry| entry.state == State::Failed || entry.is_in_doubt();
+        let stages = self.all().filter(|(_, entry)| is_trouble(entry));
+        let worst = stages.min_by_key(|(stage, entry)| (entry.state != State::Failed, *stage));
+        let best_path = self.paths.first().map(|path| (Stage::Connect, &path.entry));
+        let (stage, entry) = worst.or_else(|| best_path.filter(|(_, entry)| is_trouble(entry)))?;
+        Some(Trouble { stage: stage.label(), evidence: &entry.evidence, cause: entry.cause? })
+    }
+
+    /// What a change is judged by.
+    pub fn headline(&self) -> Headline {
+        let trouble = self.trouble().map(|trouble| (trouble.stage, trouble.cause.name));
+        (self.standing(), trouble, self.current)
+    }
+
+    /// The path on which all is well.
+    pub fn clean(&self) -> Option<usize> {
+        let well = |entry: &Entry| matches!(entry.state, State::Ok | State::Skipped);
+        let all = self.chain().all(|(_, entry)| well(entry));
+        (all && self.paths.get(self.current)?.entry.state == State::Ok).then_some(self.current)
+    }
+
+    /// The label of the path in use.
+    pub fn path(&self) -> Option<&str> {
+        self.paths.get(self.current).map(|path| path.way.label.as_str())
+    }
+
+    /// Every path.
+    pub fn paths(&self) -> &[Path] {
+        &self.paths
+    }
+
+    /// Every stage.
+    pub fn all(&self) -> impl Iterator<Item = (Stage, &Entry)> {
+        Stage::ALL.into_iter().zip(&self.stages)
+    }
+
+    /// The stages that attempts tell about.
+    fn chain(&self) -> impl Iterator<Item = (Stage, &Entry)> {
+        self.all().filter(|(stage, _)| *stage >= Stage::Dns)
+    }
+
+    fn entry(&self, stage: Stage) -> &Entry {
+        &self.stages[stage as usize]
+    }
+
+    fn entry_mut(&mut self, stage: Stage) -> &mut Entry {
+        &mut self.stages[stage as usize]
+    }
+}
+
+/// Whether another path to the same provider may do better: nothing was said yet that is about us.
+#[must_use]
+pub fn is_of_the_path(failure: &Failure) -> bool {
+    match failure.class {
+        Class::Unreachable => true,
+        Class::Misconfigured => {
+            failure.reason != Reason::GreetingRefused && (Step::Dns..Step::Auth).contains(&failure.step)
+                || failure.reason == Reason::AuthUnavailable
+        }
+        Class::Transient | Class::Throttled | Class::Permanent | Class::Unconfirmed => false,
+    }
+}
+
+fn unreachable_proof(failure: &Failure, was_ok: bool) -> Proof {
+    if was_ok && failure.class == Class::Unreachable { Proof::After(RESTART, 2) } else { Proof::AtOnce }
+}
+
+/// Whether it is about one message or one recipient (greylisting among it): then the chain holds as far as it was
+/// needed.
+fn is_of_the_message(failure: &Failure) -> bool {
+    failure.class == Class::Permanent || (failure.class == Class::Transient && failure.step == Step::Recipient)
+}
+
+/// Whether it may only be slow: a connection came about, and somebody in a hurry did not wait for the rest.
+fn is_slow(failure: &Failure, source: Source) -> bool {
+    source == Source::HastyProbe && failure.reason == Reason::Timeout
+}

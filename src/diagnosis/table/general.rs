@@ -1,0 +1,108 @@
+//! What holds for every provider: one cause for each reason.
+
+use crate::outcome::{Cause, Reason};
+
+/// A mistake of ours.
+pub const INTERNAL: Cause = Cause {
+    name: "internal",
+    why: "",
+    remedy: "This is a mistake in Sidepost: please report it with this line of the log.",
+};
+
+/// Asked for by `SIDEPOST_CAPTURE_SCRIPT`.
+pub const SCRIPTED: Cause = Cause { name: "scripted", why: "", remedy: "" };
+
+/// The cause that goes with a reason where nothing more is known.
+#[must_use]
+pub fn of(reason: Reason) -> &'static Cause {
+    match reason {
+        Reason::NameNotFound => {
+            &Cause { name: "name_not_found", why: "", remedy: "Check the spelling of SIDEPOST_HOST." }
+        }
+        Reason::NameUnavailable => &Cause {
+            name: "name_unavailable",
+            why: "",
+            remedy: "Check the resolver of this machine or pod, and that port 53 is open to it.",
+        },
+        Reason::ConnectionRefused => &Cause {
+            name: "connection_refused",
+            why: "Nothing listens on that port there, or a firewall refuses it.",
+            remedy: "Check SIDEPOST_HOST and SIDEPOST_PORT.",
+        },
+        Reason::ConnectionTimeout => &Cause {
+            name: "connection_timeout",
+            why: "The host is down, or the port is blocked on the way, as many clouds do.",
+            remedy: "Leave SIDEPOST_PORT at auto, or try 2525 or 465 if the provider has them.",
+        },
+        Reason::NoRoute => &Cause {
+            name: "no_route",
+            why: "This machine has no route there.",
+            remedy: "Check egress rules and the address family.",
+        },
+        Reason::ConnectionLost => &Cause { name: "connection_lost", why: "", remedy: "" },
+        Reason::Timeout => &Cause {
+            name: "timeout",
+            why: "",
+            remedy: "If the port is 465, 2465 or 8465 it needs SIDEPOST_TLS=implicit; otherwise something on the way \
+                     swallows SMTP.",
+        },
+        Reason::GreetingRefused => &Cause {
+            name: "greeting_refused",
+            why: "It does not talk to this address at all.",
+            remedy: "Ask the provider, or send from another address.",
+        },
+        Reason::Protocol => {
+            &Cause { name: "protocol", why: "", remedy: "Check SIDEPOST_HOST, SIDEPOST_PORT and SIDEPOST_TLS." }
+        }
+        Reason::TlsUnavailable => &Cause {
+            name: "tls_unavailable",
+            why: "Something on the way may be stripping it.",
+            remedy: "Use a port with implicit TLS. SIDEPOST_TLS=none would send everything readable.",
+        },
+        Reason::TlsHandshake => &Cause { name: "tls_handshake", why: "", remedy: "" },
+        Reason::TlsCertificate => &Cause {
+            name: "tls_certificate",
+            why: "",
+            remedy: "If the server is your own, give its CA in SIDEPOST_CA_FILE, and its proper name in SIDEPOST_HOST.",
+        },
+        Reason::TlsInjection => &Cause {
+            name: "tls_injection",
+            why: "Somebody in between may be injecting commands.",
+            remedy: "Use a port with implicit TLS, and find out who is on the line.",
+        },
+        Reason::AuthUnavailable => &Cause {
+            name: "auth_unavailable",
+            why: "",
+            remedy: "Check that SIDEPOST_PORT is a submission port and SIDEPOST_TLS fits it.",
+        },
+        Reason::AuthRejected => &Cause {
+            name: "login_needed",
+            why: "It does not take mail for this recipient from somebody who has not logged in.",
+            remedy: "Set the credentials that this provider wants; `sidepost config` shows which are set.",
+        },
+        Reason::AuthTemporary => &Cause {
+            name: "auth_temporary",
+            why: "It could not check the login just now; that says nothing about the password.",
+            remedy: "Wait: it is tried again.",
+        },
+        Reason::SenderRefused => &Cause {
+            name: "sender_refused",
+            why: "",
+            remedy: "Send from an address or domain that is verified for this account (the From header and \
+                     SIDEPOST_FROM).",
+        },
+        Reason::RecipientRefused => &Cause { name: "recipient_refused", why: "", remedy: "" },
+        Reason::ContentRefused => &Cause { name: "content_refused", why: "", remedy: "" },
+        Reason::TooLarge => &Cause { name: "too_large", why: "", remedy: "Send less, or a link to it." },
+        Reason::Unsupported => &Cause { name: "unsupported", why: "", remedy: "" },
+        Reason::Throttled => &Cause { name: "throttled", why: "", remedy: "" },
+        Reason::ProviderBusy => &Cause { name: "provider_busy", why: "", remedy: "" },
+        Reason::NoConnectionFree => &Cause {
+            name: "no_connection_free",
+            why: "",
+            remedy: "Send less at once, or raise SIDEPOST_CONNECTIONS if the provider allows more.",
+        },
+        Reason::ShuttingDown => &Cause { name: "shutting_down", why: "", remedy: "Try again." },
+        Reason::OutcomeUnknown => &Cause { name: "outcome_unknown", why: "", remedy: "" },
+    }
+}

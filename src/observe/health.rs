@@ -1,0 +1,148 @@
+//! The chain to the provider as `application/health+json` (draft-inadarei-api-health-check-06).
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::diagnosis::{Facts, View};
+
+/// Of the body.
+pub const MEDIA_TYPE: &str = "application/health+json";
+
+/// 200, so that a broken provider restarts nobody; a query such as `fail=503` names a status for a failure.
+#[must_use]
+pub fn status(view: &View, query: Option<&str>) -> StatusCode {
+    let asked = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("fail="));
+    let code = asked.and_then(|code| code.parse().ok()).and_then(|code| StatusCode::from_u16(code).ok());
+    match code {
+        Some(code) if view.status == "fail" && (code.is_client_error() || code.is_server_error()) => code,
+        _ => StatusCode::OK,
+    }
+}
+
+/// The diagnosis in the form of the draft: the worst in `output`, every link under `checks`.
+#[must_use]
+pub fn body(view: &View) -> Vec<u8> {
+    let mut checks = Map::new();
+    for stage in &view.stages {
+        checks.insert(stage.stage.to_owned(), json!([check(&stage.facts, None)]));
+    }
+    let paths: Vec<_> = view.paths.iter().map(|path| check(&path.facts, Some(&path.path))).collect();
+    checks.insert("path".to_owned(), Value::Array(paths));
+    let mut body = json!({
+        "status": view.status,
+        "version": env!("CARGO_PKG_VERSION"),
+        "serviceId": "sidepost",
+        "description": format!("The chain to the provider {}", view.provider),
+        "state": view.state,
+        "provider": view.provider,
+        "path": view.path,
+        "lastSuccess": view.last_success,
+        "checks": checks,
+    });
+    if let Some(trouble) = view.trouble() {
+        body["output"] = json!(output(&trouble.facts));
+        body["stage"] = json!(trouble.stage);
+        body["cause"] = json!(trouble.facts.cause);
+        body["remedy"] = json!(trouble.facts.remedy);
+    }
+    let mut bytes = body.to_string().into_bytes();
+    bytes.push(b'\n');
+    bytes
+}
+
+fn check(facts: &Facts, path: Option<&str>) -> Value {
+    let status = match (facts.state, facts.cause) {
+        ("failed", _) => "fail",
+        ("unknown", Some(_)) => "warn",
+        _ => "pass",
+    };
+    let mut check = json!({ "status": status, "state": facts.state, "since": facts.since });
+    let optional = [
+        ("componentId", path),
+        ("time", facts.checked.as_deref()),
+        ("lastSuccess", facts.last_success.as_deref()),
+        ("cause", facts.cause),
+        ("remedy", Some(facts.remedy).filter(|remedy| !remedy.is_empty())),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            check[name] = json!(value);
+        }
+    }
+    if facts.cause.is_some() {
+        check["output"] = json!(output(facts));
+        check["retryable"] = json!(facts.retryable);
+    }
+    check
+}
+
+fn output(facts: &Facts) -> String {
+    let parts = [facts.evidence.as_str(), facts.why];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::{Diagnosis, Source, Way};
+    use crate::outcome::{Cause, Class, Failure, Reason, Step};
+
+    const CAUSE: Cause = Cause { name: "login_refused", why: "Because.", remedy: "Mend it." };
+
+    fn refused_login() -> Failure {
+        Failure {
+            class: Class::Misconfigured,
+            step: Step::Auth,
+            reason: Reason::AuthRejected,
+            cause: &CAUSE,
+            sentence: CAUSE.explain("It said \"535 no\"."),
+            reply: None,
+            retry_after: None,
+            recipients: Vec::new(),
+        }
+    }
+
+    fn parsed(view: &View) -> Value {
+        serde_json::from_slice(&body(view)).unwrap()
+    }
+
+    #[test]
+    fn a_refused_login_is_shown_with_its_cause_and_everything_before_it_passes() {
+        let way = Way { label: "smtp:587 starttls".to_owned(), tls_first: Some(false) };
+        let diagnosis = Diagnosis::new("gmail", vec![way], true);
+        let before = parsed(&diagnosis.view());
+        assert_eq!((&before["status"], &before["state"]), (&json!("pass"), &json!("unknown")));
+        diagnosis.failed(0, &refused_login(), Source::Message);
+        let after = parsed(&diagnosis.view());
+        assert_eq!(after["status"], "fail");
+        assert_eq!(after["output"], "It said \"535 no\". Because.");
+        assert_eq!(after["remedy"], "Mend it.");
+        assert_eq!(after["checks"]["auth"][0]["status"], "fail");
+        assert_eq!(after["checks"]["auth"][0]["cause"], "login_refused");
+        assert_eq!(after["checks"]["connect"][0]["state"], "ok");
+        assert_eq!(after["checks"]["sender"][0]["state"], "unknown");
+        assert_eq!(after["checks"]["path"][0]["componentId"], "smtp:587 starttls");
+        diagnosis.taken(0);
+        let mended = parsed(&diagnosis.view());
+        assert_eq!((&mended["status"], &mended["output"]), (&json!("pass"), &Value::Null));
+    }
+
+    #[test]
+    fn a_code_for_failure_is_given_only_where_it_is_asked_for_and_due() {
+        let diagnosis = Diagnosis::new("gmail", vec![Way { label: "x".to_owned(), tls_first: None }], true);
+        let healthy = diagnosis.view();
+        diagnosis.failed(0, &refused_login(), Source::Message);
+        let broken = diagnosis.view();
+        for (view, query, code) in [
+            (&healthy, Some("fail=503"), 200),
+            (&broken, None, 200),
+            (&broken, Some("fail=503"), 503),
+            (&broken, Some("x=1&fail=500"), 500),
+            (&broken, Some("fail=200"), 200),
+            (&broken, Some("fail=7"), 200),
+            (&broken, Some("fail="), 200),
+        ] {
+            assert_eq!(status(view, query).as_u16(), code, "{query:?}");
+        }
+    }
+}
