@@ -9,8 +9,17 @@ PACKAGES=(
   dovecot-core       # tests/rig: checks logins
   gcc                # links, and compiles the C in ring
   libc6-dev          # the same
+  libdb5.3           # tests/clients: Exim, whose own package would replace Postfix, needs it and the next three
+  libgnutls-dane0
+  libidn12
+  libnsl2
   libnet-ssleay-perl # TLS for swaks, which only recommends it
+  libnss-wrapper     # tests/clients: a user for Exim without one in /etc/passwd
+  libphp-phpmailer   # tests/clients: what PHP applications send with
+  libsasl2-modules   # tests/clients: PLAIN and LOGIN for Postfix as a client
+  msmtp              # tests/clients: a sendmail for scripts and cron
   openssl            # tests/rig: certificates
+  php-cli            # tests/clients: runs PHPMailer
   postfix            # tests/rig: the provider; bench/: smtp-source and smtp-sink
   procps             # kill, for signals to a process of its own
   python3-venv       # tools from PyPI in a place of their own, python3 with it

@@ -10,6 +10,8 @@ echo "== the rig's own test"
 tests/rig/selftest.sh
 echo "== tests"
 cargo test --locked
+echo "== real clients"
+scripts/clients-test.sh
 echo "== the API against its description"
 scripts/schemathesis-test.sh
 echo "== the README, as written"

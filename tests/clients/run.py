@@ -1,0 +1,96 @@
+"""Real clients hand mail to Sidepost; the other end is looked at. One line for each case.
+
+usage: run.py [PART OF A NAME...]
+"""
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+
+import relay_stories
+import stories
+from harness import Wrong
+from libraries import Smtplib, nodemailer, php_mailer
+from programs import Curl, Msmtp, Swaks
+from relays import Exim, Postfix
+from source import Source
+from world import World
+
+
+def clients(world):
+    yield Swaks(world)
+    yield Curl(world)
+    yield Msmtp()
+    yield Smtplib()
+    yield nodemailer("", transport={"pool": False})
+    yield nodemailer(" with a pool", transport={"pool": True, "maxConnections": 3})
+    yield php_mailer("")
+
+
+def relays(stack, world):
+    """Started only when their turn comes. Postfix gives files to other users, which only root can."""
+    doors = [
+        ("app.test", "smtp", world.real.door),
+        ("real.test", "smtp", world.real.door),
+        ("script.test", "smtp", world.scripted.door),
+        ("locked.test", "smtp", world.locked_out.door),
+        ("few.test", "smtp", world.few.door),
+        ("restart.test", "smtp", world.restarted.door),
+        ("nopipe.test", "nopipe", world.real.door),
+        ("helo.test", "helo", world.real.door),
+    ]
+    kinds = (Postfix, Exim) if os.geteuid() == 0 else (Exim,)
+    for kind in kinds:
+        folder = os.path.join(world.folder, kind.name)
+        yield kind(stack, folder, doors, world.rig.facts["CA_FILE"])
+
+
+def cases(stack, world):
+    for client in clients(world):
+        for name, case in stories.cases_of(client, world):
+            yield f"{client.name}: {name}", case
+    for name, case in Source(world).cases():
+        yield f"smtp-source: {name}", case
+    for relay in relays(stack, world):
+        for name, case in relay_stories.cases_of(relay, world):
+            yield f"{relay.name}: {name}", case
+
+
+def excerpt(text):
+    """The first and the last lines, each as far as somebody would read it."""
+    lines = [f"        {line[:300]}" for line in text.splitlines()]
+    return "\n".join(lines if len(lines) <= 90 else [*lines[:40], "        ...", *lines[-50:]])
+
+
+def tell(name, case):
+    """Runs a case; whether it was right."""
+    began = time.monotonic()
+    try:
+        case()
+    except Wrong as wrong:
+        print(f"NOT OK  {name}\n{excerpt(str(wrong))}", flush=True)
+        return False
+    except Exception:
+        print(f"NOT OK  {name}\n{traceback.format_exc()}", flush=True)
+        return False
+    print(f"ok      {name} ({time.monotonic() - began:.1f} s)", flush=True)
+    return True
+
+
+def main(wanted):
+    results = []
+    with contextlib.ExitStack() as stack:
+        world = World(stack)
+        for name, case in cases(stack, world):
+            if not wanted or any(part in name for part in wanted):
+                results.append(tell(name, case))
+        results.append(tell("no copy came late, and nothing that was refused", world.close_the_books))
+    passed = sum(results)
+    print(f"{passed} passed, {len(results) - passed} failed")
+    return 0 if passed == len(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
