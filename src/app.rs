@@ -128,8 +128,23 @@ pub fn relay(settings: &Settings, host: &str, lifecycle: &Lifecycle) -> Result<A
     let delivery =
         Delivery::new(&settings.delivery, &settings.provider, transport, Arc::clone(&metrics), lifecycle.watch());
     let budget = Budget::new(settings.delivery.max_in_flight, settings.delivery.max_in_flight_bytes.0);
-    let policy = Policy::new(&settings.policy);
+    let identity = identity(settings, host);
+    let policy = Policy::new(&settings.policy, &identity.iter().map(String::as_str).collect::<Vec<_>>());
     Ok(Arc::new(Relay::new(policy, delivery, budget, metrics, lifecycle.watch())))
+}
+
+/// What replicas have in common, and other Sideposts have not. A login that is no address may be the same for all
+/// customers of a provider, or a secret; then the sender or the host stands for whose it is.
+fn identity(settings: &Settings, host: &str) -> Vec<String> {
+    let paths = settings.provider.paths.iter().map(|path| match path {
+        Path::Capture => String::new(),
+        Path::Smtp(server) => format!("{} {path}", server.host),
+    });
+    let account = settings.provider.credentials.as_ref().map(|credentials| credentials.username.clone());
+    let account = account.filter(|name| name.contains('@'));
+    let sender = settings.policy.from.as_ref().map(|from| from.address().to_string());
+    let whose = account.or(sender).unwrap_or_else(|| host.to_owned());
+    [settings.provider.name.to_string(), whose].into_iter().chain(paths).collect()
 }
 
 fn transport(settings: &Settings, host: &str) -> Result<Transport, String> {

@@ -119,6 +119,7 @@ impl Config {
             let sentence = "off, and SIDEPOST_SMTP_LISTEN too: no mail could ever come in".to_owned();
             env.problem("HTTP_LISTEN", sentence);
         }
+        self.policy.check(env);
         if self.delivery.max_in_flight_bytes.0 < self.policy.max_message_bytes.0 {
             let sentence = "smaller than SIDEPOST_MAX_MESSAGE_BYTES: such a message could never pass".to_owned();
             env.problem("MAX_IN_FLIGHT_BYTES", sentence);

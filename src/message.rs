@@ -88,6 +88,8 @@ pub struct Submission {
     pub content: Content,
     /// The Message-ID that the content carries, without angle brackets.
     pub message_id: String,
+    /// What the one look at its header found.
+    pub findings: header::Findings,
     /// Whether one recipient refused before the content must stop the message for all.
     pub all_or_nothing: bool,
 }

@@ -370,6 +370,25 @@ pub enum Refusal {
         /// The most recipients.
         limit: usize,
     },
+    /// More bytes of header than are looked at.
+    HeaderTooLarge {
+        /// The most bytes.
+        limit: u64,
+    },
+    /// The message was here before, or on more servers than any message has a reason to be.
+    Loop,
+    /// A sender that `ALLOWED_SENDERS` does not have.
+    SenderNotAllowed {
+        /// Who, masked; nothing where a header field cannot be read as addresses.
+        sender: Option<String>,
+    },
+    /// A recipient that a rule keeps from getting mail.
+    RecipientNotAllowed {
+        /// Who, masked.
+        recipient: String,
+        /// The variable with the rule.
+        setting: &'static str,
+    },
     /// Too many messages, or too many bytes, are in flight.
     Overloaded,
     /// The process is ending.
@@ -378,7 +397,16 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every label, for metrics that must exist from the start.
-    pub const LABELS: [&'static str; 4] = ["too_large", "too_many_recipients", "overloaded", "draining"];
+    pub const LABELS: [&'static str; 8] = [
+        "too_large",
+        "too_many_recipients",
+        "header_too_large",
+        "loop",
+        "sender_not_allowed",
+        "recipient_not_allowed",
+        "overloaded",
+        "draining",
+    ];
 
     /// The word for metrics, logs and answers.
     #[must_use]
@@ -386,6 +414,10 @@ impl Refusal {
         match self {
             Self::TooLarge { .. } => "too_large",
             Self::TooManyRecipients { .. } => "too_many_recipients",
+            Self::HeaderTooLarge { .. } => "header_too_large",
+            Self::Loop => "loop",
+            Self::SenderNotAllowed { .. } => "sender_not_allowed",
+            Self::RecipientNotAllowed { .. } => "recipient_not_allowed",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
         }

@@ -133,7 +133,12 @@ impl Relay {
             Ok(message) => {
                 self.metrics.admitted(message.content.len());
                 let Delivered { attempts, path, recipients, result } = self.delivery.deliver(&message).await;
-                (attempts, path, recipients, result.map_or_else(Outcome::Failed, Outcome::Taken))
+                (
+                    attempts,
+                    path,
+                    for_each_original(recipients, count),
+                    result.map_or_else(Outcome::Failed, Outcome::Taken),
+                )
             }
         };
         let answer = Answer { id, message_id, attempts, elapsed: started.elapsed(), path, recipients, outcome };
@@ -148,6 +153,14 @@ impl Relay {
             self.metrics.recipient(verdict.label());
         }
     }
+}
+
+/// A message that was redirected had one recipient, whose fate is that of all it was meant for.
+fn for_each_original(mut verdicts: Vec<Verdict>, count: usize) -> Vec<Verdict> {
+    if let [only] = verdicts.as_slice() {
+        verdicts.resize(count, only.clone());
+    }
+    verdicts
 }
 
 /// A bug of ours ended the delivery in the middle; what the provider has, nobody knows.

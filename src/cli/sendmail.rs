@@ -16,7 +16,6 @@ use self::letter::{Body, Header};
 use self::session::{Session, Socket, Trouble};
 use super::{Exit, misconfigured};
 use crate::config::env::{Env, PREFIX, Settings as _};
-use crate::config::value::Value;
 use crate::message::Address;
 use crate::message::address::Mailbox;
 use crate::message::address::list;
@@ -36,14 +35,6 @@ settings! {
         socket: Option<PathBuf> = "",
         /// Who gets what `sidepost sendmail` is given for a name without a domain, such as cron's `root`.
         local_recipient: Option<Address> = "",
-    }
-}
-
-impl Value for Address {
-    const EXPECTS: &'static str = "one address, such as `ops@example.com`";
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::parse(text).ok()
     }
 }
 

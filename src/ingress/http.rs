@@ -27,6 +27,7 @@ use hyper::Method;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::delivery::budget::Hold;
+use crate::message::header::Findings;
 use crate::message::{Content, Envelope, Id, Ingress, Submission};
 use crate::net::listen::Listen;
 use crate::relay::Relay;
@@ -135,6 +136,7 @@ struct Letter {
     listed: Vec<Listed>,
     content: Content,
     message_id: String,
+    findings: Findings,
     /// How many bytes of memory the content holds.
     memory: usize,
 }
@@ -142,7 +144,7 @@ struct Letter {
 impl Api {
     /// Hands a letter to the relay and puts what became of it into words.
     async fn submit(&self, letter: Letter, mut hold: Hold, preference: Option<Handling>) -> Result<Response, Problem> {
-        let Letter { envelope, listed, content, message_id, memory } = letter;
+        let Letter { envelope, listed, content, message_id, findings, memory } = letter;
         body::resize(&mut hold, memory)?;
         let submission = Submission {
             id: Id::new(),
@@ -150,6 +152,7 @@ impl Api {
             envelope,
             content,
             message_id,
+            findings,
             all_or_nothing: preference == Some(Handling::Strict),
         };
         let mut response = answer::respond(self.relay.submit(submission, hold).await, listed);

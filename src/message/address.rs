@@ -6,6 +6,7 @@
 
 pub mod list;
 pub mod mailbox;
+pub mod strict;
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -67,6 +68,12 @@ impl Address {
         }
         let (local, domain) = split(text).ok_or(AddressError("an address is written local@domain"))?;
         Ok(Self { local: parse_local(local)?, domain: parse_domain(domain)? })
+    }
+
+    /// The part before the `@`, quoted if it must be.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        &self.local
     }
 
     /// Whether the local part can be carried by SMTPUTF8 only (RFC 6531).
@@ -184,13 +191,21 @@ fn is_visible_unicode(c: char) -> bool {
 
 // === Domain ===
 
+/// A domain name in the form that [`Address::domain`] has: A-labels, lower case.
+///
+/// # Errors
+/// What is wrong, in a sentence that does not show the text.
+pub fn domain_name(text: &str) -> Result<String, AddressError> {
+    let domain = to_ascii(text)?;
+    check_name(&domain)?;
+    Ok(domain)
+}
+
 fn parse_domain(text: &str) -> Result<String, AddressError> {
     if let Some(inside) = text.strip_prefix('[') {
         return literal(inside).ok_or(AddressError("an address literal is [192.0.2.1] or [IPv6:2001:db8::1]"));
     }
-    let domain = to_ascii(text)?;
-    check_name(&domain)?;
-    Ok(domain)
+    domain_name(text)
 }
 
 fn to_ascii(text: &str) -> Result<String, AddressError> {

@@ -3,6 +3,7 @@
 //! Chunks instead of one buffer: nothing is ever moved to grow, a large message asks the allocator for nothing
 //! large, and the session writes them as they lie with vectored writes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -40,7 +41,7 @@ impl Content {
     /// Content of chunks that together are whole lines with proper ends, shared and not copied.
     pub(super) fn from_chunks(chunks: impl IntoIterator<Item = Bytes>) -> Self {
         let chunks: Arc<[Bytes]> = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
-        debug_assert!(chunks.last().is_some_and(|chunk| chunk.ends_with(b"\r\n")), "content ends in CRLF");
+        debug_assert!(chunks.last().is_some_and(|chunk| chunk.ends_with(b"\n")), "content ends in CRLF");
         Self {
             length: chunks.iter().map(Bytes::len).sum(),
             eight_bit: chunks.iter().any(|chunk| !chunk.is_ascii()),
@@ -62,6 +63,24 @@ impl Content {
             has_nul: self.has_nul || memchr(0, &head).is_some(),
             chunks: std::iter::once(head).chain(self.chunks.iter().cloned()).collect(),
         }
+    }
+
+    /// The same content with other bytes at some places, which are in order and apart from each other. Whole lines go,
+    /// and whole lines ending in CRLF come. All other bytes are shared.
+    #[must_use]
+    pub fn with_changes(&self, changes: &[(Range<usize>, Bytes)]) -> Self {
+        let mut chunks = Vec::with_capacity(self.chunks.len() + 2 * changes.len());
+        let mut source = Source { chunks: self.chunks.iter(), current: Bytes::new() };
+        let mut at = 0;
+        for (place, text) in changes {
+            debug_assert!(text.is_empty() || text.ends_with(b"\r\n"), "a change is whole lines");
+            chunks.extend(source.take(place.start - at));
+            chunks.push(text.clone());
+            source.take(place.len()).for_each(drop);
+            at = place.end;
+        }
+        chunks.extend(source.take(self.length - at));
+        Self::from_chunks(chunks)
     }
 
     /// The chunks in order; none is empty.
@@ -99,6 +118,26 @@ impl Content {
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         self.chunks.concat()
+    }
+}
+
+/// Chunks that are read from their beginning.
+struct Source<'c> {
+    chunks: std::slice::Iter<'c, Bytes>,
+    current: Bytes,
+}
+
+impl Source<'_> {
+    /// The next so many bytes, as they lie.
+    fn take(&mut self, mut length: usize) -> impl Iterator<Item = Bytes> {
+        std::iter::from_fn(move || {
+            if length > 0 && self.current.is_empty() {
+                self.current = self.chunks.next()?.clone();
+            }
+            let piece = self.current.split_to(length.min(self.current.len()));
+            length -= piece.len();
+            (!piece.is_empty()).then_some(piece)
+        })
     }
 }
 

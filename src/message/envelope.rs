@@ -18,6 +18,18 @@ impl Envelope {
         (!recipients.is_empty()).then_some(Self { sender, recipients })
     }
 
+    /// The same with another sender.
+    #[must_use]
+    pub fn from_sender(self, sender: Address) -> Self {
+        Self { sender: Some(sender), ..self }
+    }
+
+    /// The same with this one recipient in the place of all.
+    #[must_use]
+    pub fn to_only(self, recipient: Address) -> Self {
+        Self { recipients: vec![recipient], ..self }
+    }
+
     /// The sender; `None` is the null reverse-path.
     #[must_use]
     pub fn sender(&self) -> Option<&Address> {

@@ -1,12 +1,14 @@
 //! The header of a message that came in complete: what it has, and what is put in front of it.
 //!
 //! Bytes that a client submitted stay as they are. Only the header block is looked at, with `memchr` and no parser;
-//! what is missing is written in front.
+//! what is missing is written in front. [`edit`] takes out and puts in what a rule of ours demands.
 
+pub mod edit;
 pub mod encoded_word;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -16,8 +18,11 @@ use super::content::BareNewline;
 use super::{Content, Id};
 
 /// How far the header block is followed, in octets. Providers stop much earlier (Postfix: 100 KiB for one field), and
-/// a body that never ends its header must not be gathered into memory a second time. A field behind this is not seen.
-const LOOK: usize = 256 * 1024;
+/// a body that never ends its header must not be gathered into memory a second time. A field behind this is not seen,
+/// and [`Findings::endless`] says that there may be some.
+pub const LOOK: usize = 256 * 1024;
+/// What stands in a Received field that a Sidepost wrote, before what tells them apart.
+const OUR_NAME: &str = "(Sidepost ";
 /// The longest Message-ID that is repeated in answers and logs, in characters.
 const LONGEST_ID: usize = 250;
 /// The longest name that a client gave itself and that is repeated in a trace, in characters.
@@ -31,51 +36,85 @@ pub struct Headers {
     /// The first Message-ID without angle brackets, safe to repeat in answers and logs: at most 250 characters, each
     /// one that has no place in an id replaced by `?`. Empty where the field has no value.
     pub message_id: Option<String>,
-    /// How many Received fields: one for each server that the message has passed.
-    pub received: usize,
+    /// What rules ask about.
+    pub findings: Findings,
     /// Whether the first line already belongs to the body.
     starts_with_body: bool,
 }
 
+/// What the one look at a header found that a rule may want to act upon. What we composed ourselves has nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// How many Received fields: one for each server that the message has passed.
+    pub received: usize,
+    /// Whether some Sidepost is among those servers.
+    pub passed_sidepost: bool,
+    /// Whether there is a field that names blind recipients.
+    pub blind: bool,
+    /// Whether the header goes on behind [`LOOK`].
+    pub endless: bool,
+}
+
 impl Headers {
-    /// Looks at the header block. It ends at the first empty line, or at the first line that is no field.
+    /// Looks at the header block. It ends at the first empty line, or at the first line that is no field; only fields
+    /// that must not leave are looked for up to the empty line, since some readers go on as well.
     #[must_use]
     pub fn of(content: &Content) -> Self {
-        let block = block(content);
-        let mut headers =
-            Self { has_date: false, message_id: None, received: 0, starts_with_body: starts_with_body(&block) };
-        for (name, value) in fields(&block) {
-            headers.note(name, value);
+        let block = Block::of(content);
+        let findings = Findings { endless: block.is_cut(), ..Findings::default() };
+        let Block(block) = block;
+        let starts_with_body = starts_with_body(&block);
+        let mut headers = Self { has_date: false, message_id: None, findings, starts_with_body };
+        for field in fields(&block) {
+            headers.note(&field);
         }
         headers
     }
 
-    fn note(&mut self, name: &[u8], value: &[u8]) {
-        if name.eq_ignore_ascii_case(b"Date") {
-            self.has_date = true;
-        } else if name.eq_ignore_ascii_case(b"Received") {
-            self.received += 1;
-        } else if name.eq_ignore_ascii_case(b"Message-ID") && self.message_id.is_none() {
-            self.message_id = Some(printable_id(value));
+    fn note(&mut self, field: &Field<'_>) {
+        // Most names differ in length already.
+        match field.name.len() {
+            3 | 10 if field.is_blind() => self.findings.blind = true,
+            _ if field.doubtful => {}
+            4 if field.is("Date") => self.has_date = true,
+            8 if field.is("Received") => {
+                self.findings.received += 1;
+                self.findings.passed_sidepost |= memmem::find(field.value, OUR_NAME.as_bytes()).is_some();
+            }
+            10 if field.is("Message-ID") && self.message_id.is_none() => {
+                self.message_id = Some(printable_id(field.value));
+            }
+            _ => {}
         }
     }
 }
 
-/// Puts in front what is missing, and returns the Message-ID that the content then carries, safe to repeat.
+/// A message with what [`complete`] has put in front.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    /// Headers and body.
+    pub content: Content,
+    /// The Message-ID that it carries, safe to repeat.
+    pub message_id: String,
+    /// What was found on the way.
+    pub findings: Findings,
+}
+
+/// Puts in front what is missing.
 ///
 /// `trace` is whole lines, such as [`received`] makes them, and comes first; then Date and Message-ID where there is
 /// none. `domain_for_id` is the right side of a new Message-ID. Everything that was there stays byte for byte, except
 /// that the `From ` line of a mailbox file, which is no part of a message, is dropped. Where the content begins with a
 /// body line, an empty line separates it.
 #[must_use]
-pub fn complete(content: Content, trace: Option<&str>, domain_for_id: &str, now: SystemTime) -> (Content, String) {
+pub fn complete(content: Content, trace: Option<&str>, domain_for_id: &str, now: SystemTime) -> Completed {
     let content = without_mailbox_line(content);
     let headers = Headers::of(&content);
     let mut head = trace.unwrap_or_default().to_owned();
     if !headers.has_date {
         head.push_str(&format!("Date: {}\r\n", date(now)));
     }
-    let id = headers.message_id.unwrap_or_else(|| {
+    let message_id = headers.message_id.unwrap_or_else(|| {
         let id = new_message_id(domain_for_id);
         head.push_str(&format!("Message-ID: <{id}>\r\n"));
         id
@@ -83,21 +122,39 @@ pub fn complete(content: Content, trace: Option<&str>, domain_for_id: &str, now:
     if headers.starts_with_body && !head.is_empty() {
         head.push_str("\r\n");
     }
-    (content.with_head(Bytes::from(head)), id)
+    Completed { content: content.with_head(Bytes::from(head)), message_id, findings: headers.findings }
 }
 
 /// A Received field (RFC 5321 section 4.4), folded, with its line end.
 ///
 /// `protocol` is a word of the IANA registry of mail transmission types: `SMTP`, `ESMTP`, `ESMTPA`, `LMTP`, ... What
-/// the client called itself is cut to 255 characters, and whatever has no place in a host name becomes `?`.
+/// the client called itself is cut to 255 characters, and whatever has no place in a host name becomes `?`. `mark` is
+/// the word by which we know our own again, see [`has_mark`].
 #[must_use]
-pub fn received(helo: &str, peer: IpAddr, us: &str, protocol: &'static str, id: Id, now: SystemTime) -> String {
+pub fn received(
+    helo: &str,
+    peer: IpAddr,
+    (us, mark): (&str, &str),
+    protocol: &'static str,
+    id: Id,
+    now: SystemTime,
+) -> String {
     let peer = match peer.to_canonical() {
         IpAddr::V4(ip) => format!("[{ip}]"),
         IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
     };
     let (helo, us, date) = (printable_host(helo), printable_host(us), date(now));
-    format!("Received: from {helo} ({peer})\r\n by {us} (Sidepost) with {protocol} id {id};\r\n {date}\r\n")
+    format!("Received: from {helo} ({peer})\r\n by {us} {OUR_NAME}{mark}) with {protocol} id {id};\r\n {date}\r\n")
+}
+
+/// Whether one of the Received fields that were there before [`complete`] put another in front carries this mark.
+#[must_use]
+pub fn has_mark(content: &Content, mark: &str, findings: Findings) -> bool {
+    let ours = format!("{OUR_NAME}{mark})");
+    let block = Block::of(content);
+    let received = block.fields().filter(|field| field.is("Received") && !field.doubtful);
+    let marked: Vec<_> = received.map(|field| memmem::find(field.value, ours.as_bytes()).is_some()).collect();
+    marked.iter().rev().take(findings.received).any(|marked| *marked)
 }
 
 /// A date as RFC 5322 section 3.3 writes it, in UTC: `Sun, 22 Nov 2026 16:04:16 +0000`.
@@ -149,20 +206,80 @@ fn printable_host(name: &str) -> String {
 
 // === The header block ===
 
-/// The beginning of the content in one piece: as it lies, where the header block ends within the first chunk.
-fn block(content: &Content) -> Cow<'_, [u8]> {
-    let first = content.chunks().first().map_or(&[][..], |chunk| chunk);
-    if first.len() >= LOOK || content.chunks().len() == 1 || has_end(first) {
-        return Cow::Borrowed(&first[..first.len().min(LOOK)]);
-    }
-    let mut gathered = Vec::with_capacity(2 * first.len());
-    for chunk in content.chunks() {
-        gathered.extend_from_slice(&chunk[..chunk.len().min(LOOK - gathered.len())]);
-        if gathered.len() == LOOK || has_end(&gathered) {
-            break;
+/// The beginning of a content in one piece: as it lies, where the header ends within the first chunk.
+#[derive(Debug)]
+pub struct Block<'c>(Cow<'c, [u8]>);
+
+impl<'c> Block<'c> {
+    /// The header of a content, and what follows it in the same chunk.
+    #[must_use]
+    pub fn of(content: &'c Content) -> Self {
+        let first = content.chunks().first().map_or(&[][..], |chunk| chunk);
+        if first.len() >= LOOK || content.chunks().len() == 1 || has_end(first) {
+            return Self(Cow::Borrowed(&first[..first.len().min(LOOK)]));
         }
+        let mut gathered = Vec::with_capacity(2 * first.len());
+        for chunk in content.chunks() {
+            gathered.extend_from_slice(&chunk[..chunk.len().min(LOOK - gathered.len())]);
+            if gathered.len() == LOOK || has_end(&gathered) {
+                break;
+            }
+        }
+        Self(Cow::Owned(gathered))
     }
-    Cow::Owned(gathered)
+
+    /// Whether the header goes on behind [`LOOK`].
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.0.len() == LOOK && !has_end(&self.0) && !starts_with_body(&self.0)
+    }
+
+    /// Where the body begins; nothing where there is a header only.
+    #[must_use]
+    pub fn body(&self) -> Option<usize> {
+        if self.0.starts_with(b"\r\n") {
+            return Some(2);
+        }
+        memmem::find(&self.0, b"\r\n\r\n").map(|end| end + 4)
+    }
+
+    /// The fields in turn, up to the first empty line.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        fields(&self.0)
+    }
+}
+
+/// A header field as it stands.
+#[derive(Clone, Debug)]
+pub struct Field<'b> {
+    /// Where, from the beginning of the content, its line end included.
+    pub place: Range<usize>,
+    /// Its name as it is written.
+    pub name: &'b [u8],
+    /// What follows the colon: folds, and the line end, included.
+    pub value: &'b [u8],
+    /// Whether it follows a line that is no field: a strict reader counts it as body.
+    pub doubtful: bool,
+}
+
+impl Field<'_> {
+    /// Whether it has this name, in whatever case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// Whether it names recipients that others must not see (RFC 5322 sections 3.6.3 and 3.6.6).
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.is("Bcc") || self.is("Resent-Bcc")
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.value.trim_ascii().is_empty()
+    }
 }
 
 fn has_end(bytes: &[u8]) -> bool {
@@ -173,15 +290,29 @@ fn starts_with_body(block: &[u8]) -> bool {
     !block.starts_with(b"\r\n") && field_name(block).is_none()
 }
 
-/// Name and raw value, folds included, of each field in turn.
-fn fields(mut block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+/// Each field in turn, up to an empty line; none where the first line is no field.
+fn fields(block: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let (mut at, mut doubtful) = (0, false);
     std::iter::from_fn(move || {
-        let name = field_name(block)?;
-        let (field, rest) = block.split_at(field_end(block));
-        block = rest;
-        // `field_name` has seen the colon.
-        let colon = memchr(b':', field)?;
-        Some((name, &field[colon + 1..]))
+        loop {
+            let rest = &block[at..];
+            if rest.is_empty() || rest.starts_with(b"\r\n") {
+                return None;
+            }
+            let place = at..at + field_end(rest);
+            at = place.end;
+            let Some(name) = field_name(rest) else {
+                if place.start == 0 {
+                    return None;
+                }
+                doubtful = true;
+                continue;
+            };
+            let field = &block[place.clone()];
+            // `field_name` has seen the colon.
+            let colon = memchr(b':', field)?;
+            return Some(Field { place, name, value: &field[colon + 1..], doubtful });
+        }
     })
 }
 
@@ -232,8 +363,8 @@ mod tests {
     }
 
     fn completed(text: &str, trace: Option<&str>) -> (String, String) {
-        let (content, id) = complete(content(text), trace, "example.com", UNIX_EPOCH + NOON);
-        (String::from_utf8(content.to_vec()).unwrap(), id)
+        let Completed { content, message_id, .. } = complete(content(text), trace, "example.com", UNIX_EPOCH + NOON);
+        (String::from_utf8(content.to_vec()).unwrap(), message_id)
     }
 
     /// Expects `D` and `M` where a Date and a new Message-ID appear.
@@ -294,7 +425,7 @@ mod tests {
         let trace = received(
             "client.example",
             IpAddr::from([192, 0, 2, 1]),
-            "sidecar",
+            ("sidecar", "0f1e"),
             "ESMTP",
             "01998a4e-0000-7000-8000-000000000000".parse().unwrap(),
             UNIX_EPOCH + NOON,
@@ -302,7 +433,7 @@ mod tests {
         let (whole, _) = completed("Date: x\r\nMessage-ID: <a@b>\r\n\r\n", Some(&trace));
         assert_eq!(
             whole,
-            "Received: from client.example ([192.0.2.1])\r\n by sidecar (Sidepost) with ESMTP id \
+            "Received: from client.example ([192.0.2.1])\r\n by sidecar (Sidepost 0f1e) with ESMTP id \
              01998a4e-0000-7000-8000-000000000000;\r\n Sun, 22 Nov 2026 16:04:16 +0000\r\n\
              Date: x\r\nMessage-ID: <a@b>\r\n\r\n"
         );
@@ -317,10 +448,11 @@ mod tests {
             ("x\r\nBcc: y", "x??Bcc:?y"),
             ("x (y) ; <z>\0\u{fc}", "x??y?????z???"),
         ] {
-            let line = received(helo, IpAddr::from([0; 16]), "us", "SMTP", Id::new(), UNIX_EPOCH);
+            let line = received(helo, IpAddr::from([0; 16]), ("us", "m"), "SMTP", Id::new(), UNIX_EPOCH);
             assert!(line.starts_with(&format!("Received: from {shown} ([IPv6:::])\r\n by us ")), "{line}");
         }
-        let long = received(&"h".repeat(5_000), IpAddr::from([127, 0, 0, 1]), "us", "SMTP", Id::new(), UNIX_EPOCH);
+        let helo = "h".repeat(5_000);
+        let long = received(&helo, IpAddr::from([127, 0, 0, 1]), ("us", "m"), "SMTP", Id::new(), UNIX_EPOCH);
         assert!(long.split("\r\n").all(|line| line.len() < 320));
     }
 
@@ -359,7 +491,50 @@ mod tests {
     #[test]
     fn servers_on_the_way_are_counted() {
         let text = "Received: a\r\n b\r\nX-Received: c\r\nrecEIVED: d\r\n\r\nReceived: e\r\n";
-        assert_eq!(Headers::of(&content(text)).received, 2);
+        assert_eq!(Headers::of(&content(text)).findings.received, 2);
+    }
+
+    #[test]
+    fn our_own_trace_is_known_again_and_that_of_others_is_not() {
+        let from = |mark| received("a", IpAddr::from([127, 0, 0, 1]), ("us", mark), "SMTP", Id::new(), UNIX_EPOCH);
+        let ours = content(&format!("Received: x\r\n{}Subject: s\r\n\r\n(Sidepost 77)", from("0f1e")));
+        let findings = Headers::of(&ours).findings;
+        assert!(findings.passed_sidepost && has_mark(&ours, "0f1e", findings));
+        assert!(!has_mark(&ours, "0f1", findings) && !has_mark(&ours, "77", findings));
+        let Completed { content: after, .. } = complete(ours, Some(&from("new")), "x.test", UNIX_EPOCH);
+        assert!(has_mark(&after, "0f1e", findings) && !has_mark(&after, "new", findings), "that one is new");
+        let others = content("Received: by x (Postfix)\r\nSubject: (Sidepost 0f1e)\r\n\r\nReceived: (Sidepost 0f1e)");
+        assert!(!Headers::of(&others).findings.passed_sidepost);
+    }
+
+    /// Postfix ends the header at a line that is no field; others skip the line and read on.
+    #[test]
+    fn blind_recipients_are_found_wherever_a_reader_could_find_them() {
+        for (text, blind) in [
+            ("Bcc: a@b.c\r\n\r\n", true),
+            ("bCC :\r\n a@b.c\r\n\r\n", true),
+            ("resent-BCC\t: a@b.c\r\n\r\n", true),
+            ("Subject: s\r\nbroken\r\nBcc: a@b.c\r\n\r\n", true),
+            ("Subject: s\r\nBcc:", true),
+            ("Subject: s\r\n Bcc: a@b.c\r\n\r\n", false),
+            ("Subject: s\r\n\r\nBcc: a@b.c\r\n", false),
+            ("Hello\r\nBcc: a@b.c\r\n", false),
+            ("X-Bcc: a\r\nBccs: b\r\nResent-Bcd: c\r\n\r\n", false),
+        ] {
+            assert_eq!(Headers::of(&content(text)).findings.blind, blind, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_without_an_end_is_told_and_a_large_body_is_not() {
+        let line = "X-Padding: 0123456789012345678901234567890123456789\r\n";
+        let endless = |text: String| Headers::of(&content(&text)).findings.endless;
+        assert!(endless(line.repeat(6_000)));
+        assert!(endless(format!("X: {}", "x".repeat(LOOK))));
+        assert!(endless(format!("Subject: s\r\nbroken\r\n{}", line.repeat(6_000))));
+        assert!(!endless(line.repeat(4_000)));
+        assert!(!endless(format!("{line}\r\n{}", line.repeat(6_000))));
+        assert!(!endless("Hello there\r\n".repeat(30_000)));
     }
 
     #[test]
@@ -402,7 +577,8 @@ mod tests {
         #[test]
         fn after_completing_each_field_is_there_once_and_the_rest_is_untouched(text in lines()) {
             let before = content(&text);
-            let (after, id) = complete(before.clone(), None, "example.com", UNIX_EPOCH + NOON);
+            let Completed { content: after, message_id: id, .. } =
+                complete(before.clone(), None, "example.com", UNIX_EPOCH + NOON);
             let whole = String::from_utf8(after.to_vec()).unwrap();
             prop_assert!(whole.ends_with(std::str::from_utf8(&before.to_vec()).unwrap()) || text.contains("From "));
             prop_assert_eq!(Headers::of(&after).message_id, Some(id));

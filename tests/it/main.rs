@@ -17,6 +17,7 @@ mod contract;
 mod faults_played;
 mod memory;
 mod mixes;
+mod policies;
 mod sendmail;
 mod settings;
 mod shutting_down;

@@ -137,6 +137,26 @@ pub fn refused(refusal: &Refusal) -> Problem {
             Code::TooManyRecipients,
             format!("A message may have at most {limit} recipients (SIDEPOST_MAX_RECIPIENTS)."),
         ),
+        Refusal::HeaderTooLarge { limit } => {
+            let detail = format!("The header of a message may have at most {limit} bytes.");
+            Problem::new(Code::HeaderTooLarge, detail)
+        }
+        Refusal::Loop => {
+            let detail = "A mail loop: the message was here before, or on more servers than any message should be.";
+            Problem::new(Code::MailLoop, detail)
+        }
+        Refusal::SenderNotAllowed { sender } => {
+            let detail = match sender {
+                Some(sender) => format!("{sender} may not send here (SIDEPOST_ALLOWED_SENDERS)."),
+                None => "A From or Sender header that is no clear list of addresses may not be sent here \
+                         (SIDEPOST_ALLOWED_SENDERS)."
+                    .to_owned(),
+            };
+            Problem::new(Code::SenderNotAllowed, detail)
+        }
+        Refusal::RecipientNotAllowed { recipient, setting } => {
+            Problem::new(Code::RecipientNotAllowed, format!("{recipient} may not get mail from here ({setting})."))
+        }
         Refusal::Overloaded => {
             Problem::new(Code::Overloaded, "As much mail as the limits allow is in flight; nothing was sent.")
                 .retry_after(AFTER_OVERLOAD)

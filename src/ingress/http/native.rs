@@ -16,6 +16,7 @@ use super::problem::{Code, Problem};
 use super::{Api, Letter, body, prefer};
 use crate::delivery::budget::Hold;
 use crate::message::address::{AddressError, Mailbox};
+use crate::message::header::Findings;
 use crate::message::mime::{Attachment, Composed, Draft, Plan, Unsubscribe};
 use crate::message::{Address, Envelope};
 
@@ -81,7 +82,8 @@ pub(super) async fn send(State(api): State<Arc<Api>>, headers: HeaderMap, reques
     let Composed { content, message_id } = read.plan.assemble(bytes);
     // A body that became the message is held with all that is around its files.
     let memory = if read.stays > 0 { body::held(whole) } else { content.len() };
-    let letter = Letter { envelope: read.envelope, listed: read.listed, content, message_id, memory };
+    let findings = Findings::default();
+    let letter = Letter { envelope: read.envelope, listed: read.listed, content, message_id, findings, memory };
     api.submit(letter, hold, preference).await
 }
 

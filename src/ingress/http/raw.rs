@@ -17,7 +17,8 @@ use super::problem::{Mistake, Problem};
 use super::query::Query;
 use super::{Api, Letter, body, prefer};
 use crate::config::env::nearest;
-use crate::message::{Address, Envelope, header};
+use crate::message::header::{self, Completed};
+use crate::message::{Address, Envelope};
 
 const FROM: &str = "x-envelope-from";
 const TO: &str = "x-envelope-to";
@@ -50,11 +51,12 @@ pub(super) async fn send(
         )]));
     }
     let domain = sender.as_ref().map_or(api.hostname.as_str(), Address::domain);
-    let (content, message_id) = header::complete(content, None, domain, SystemTime::now());
+    let Completed { content, message_id, findings } = header::complete(content, None, domain, SystemTime::now());
     let (recipients, listed) = each_once(recipients.into_iter().map(|address| (address, Kind::Envelope)).collect());
     // There is at least one, or there would have been a mistake.
     let envelope = Envelope::new(sender, recipients).ok_or_else(|| Problem::mistakes(vec![nobody()]))?;
-    api.submit(Letter { memory: content.len(), envelope, listed, content, message_id }, hold, preference).await
+    let letter = Letter { memory: content.len(), envelope, listed, content, message_id, findings };
+    api.submit(letter, hold, preference).await
 }
 
 type Parts = (Option<Address>, Vec<Address>);

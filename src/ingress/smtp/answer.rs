@@ -78,6 +78,17 @@ pub fn refused(refusal: &Refusal) -> Reply {
             .with_text(format!("The message is larger than the {limit} bytes that may be sent")),
         Refusal::TooManyRecipients { limit } => Reply::new(452, EnhancedCode(4, 5, 3), "")
             .with_text(format!("A message may have {limit} recipients; send the others in another one")),
+        Refusal::HeaderTooLarge { limit } => Reply::new(552, EnhancedCode(5, 3, 4), "")
+            .with_text(format!("The header is larger than the {limit} bytes that are looked at")),
+        Refusal::Loop => Reply::new(554, EnhancedCode(5, 4, 6), "A mail loop: the message was here before"),
+        Refusal::SenderNotAllowed { sender } => Reply::new(550, EnhancedCode(5, 7, 1), "").with_text(match sender {
+            Some(sender) => format!("{sender} may not send here (SIDEPOST_ALLOWED_SENDERS)"),
+            None => "A From or Sender header that is no clear list of addresses may not be sent here \
+                     (SIDEPOST_ALLOWED_SENDERS)"
+                .to_owned(),
+        }),
+        Refusal::RecipientNotAllowed { recipient, setting } => Reply::new(550, EnhancedCode(5, 7, 1), "")
+            .with_text(format!("{recipient} may not get mail from here ({setting})")),
         Refusal::Overloaded => {
             Reply::new(451, EnhancedCode(4, 3, 2), "Too many messages are in flight; try again in a moment")
         }

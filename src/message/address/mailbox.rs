@@ -1,5 +1,8 @@
 //! Mailboxes: an address with the name that a reader sees.
 
+use mail_builder::headers::Header as _;
+use mail_builder::headers::address::Address as Written;
+
 use super::{Address, AddressError, take_quoted};
 use crate::message::header::{encoded_word, has_control};
 
@@ -45,6 +48,14 @@ impl Mailbox {
             (_, None) => Self::new(None, Address::parse(text)?),
             (name, Some(inside)) => Self::new(Some(&name), parse_angle(inside)?),
         }
+    }
+
+    /// It as a whole header field of that name, encoded and folded, with its line end.
+    #[must_use]
+    pub fn field(&self, name: &str) -> String {
+        let mut line = format!("{name}: ").into_bytes();
+        Written::new_address(self.name(), self.address.to_string()).write_header(&mut line, name.len() + 2);
+        String::from_utf8_lossy(&line).into_owned()
     }
 
     /// The name that a reader sees.

@@ -225,7 +225,19 @@ fn raw_bodies() -> Vec<Case> {
         .header("X-Envelope-From", "app@example.com")
         .header("X-Envelope-To", "ann@example.com, bea@example.com");
     let twice = simple_raw().header("X-Envelope-To", "bea@example.com");
+    let long_header = simple_raw().body("message/rfc822", "X-Padding: x\r\n".repeat(20_000));
+    let far = simple_raw().body("message/rfc822", format!("{}\r\nHello.\r\n", "Received: x\r\n".repeat(100)));
+    let senders = Setup { rules: &[("ALLOWED_SENDERS", "example.org")], ..Setup::default() };
+    let recipients = Setup { rules: &[("DENIED_RECIPIENTS", "ann@example.com")], ..Setup::default() };
+    let staging = Setup { rules: &[("REDIRECT_TO", "staging@example.com")], ..Setup::default() };
     vec![
+        Case::new("raw: long header", RAW, long_header, 413).code("header_too_large"),
+        Case::new("raw: loop", RAW, far, 422).code("mail_loop"),
+        Case::new("raw: sender", RAW, simple_raw(), 403).code("sender_not_allowed").with(senders.clone()),
+        Case::new("raw: recipient", RAW, simple_raw(), 403).code("recipient_not_allowed").with(recipients.clone()),
+        Case::new("send: sender", SEND, simple_send(), 403).code("sender_not_allowed").with(senders),
+        Case::new("send: recipient", SEND, simple_send(), 403).code("recipient_not_allowed").with(recipients),
+        Case::new("send: redirected", SEND, simple_send(), 200).with(staging),
         Case::new("raw: envelope in headers", RAW, in_headers, 200),
         Case::new("raw: strict", RAW, strict, 200),
         case("null sender", "/v1/send/raw?from=&to=a+b@example.com", 200),

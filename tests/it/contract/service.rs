@@ -7,8 +7,8 @@ use sidepost::config::Config;
 
 use crate::support::provider::{Action, Provider, Script, Step, USER};
 
-/// The largest message.
-pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+/// The largest message; more than the largest header.
+pub const MAX_MESSAGE_BYTES: usize = 300 * 1024;
 pub const MAX_RECIPIENTS: usize = 5;
 
 /// What the provider does.
@@ -72,6 +72,8 @@ pub struct Setup {
     pub token: Option<&'static str>,
     pub hosts: Option<&'static str>,
     pub from: Option<&'static str>,
+    /// Variables of the policy, and their values.
+    pub rules: &'static [(&'static str, &'static str)],
     pub admits_clients: bool,
     pub keeps_messages: bool,
     pub in_flight: usize,
@@ -85,6 +87,7 @@ impl Default for Setup {
             token: None,
             hosts: None,
             from: None,
+            rules: &[],
             admits_clients: true,
             keeps_messages: true,
             in_flight: 100,
@@ -115,6 +118,7 @@ impl Service {
         ];
         let given = [("API_TOKEN", setup.token), ("ALLOWED_HOSTS", setup.hosts), ("FROM", setup.from)];
         settings.extend(given.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))));
+        settings.extend(setup.rules.iter().map(|(name, value)| (*name, (*value).to_owned())));
         if !setup.admits_clients {
             settings.push(("ALLOWED_CLIENTS", "192.0.2.1".to_owned()));
         }

@@ -13,7 +13,8 @@ use super::super::wire::Stop;
 use super::super::{Server, answer};
 use super::{End, Session};
 use crate::delivery::budget::Hold;
-use crate::message::{Address, Content, Id, Ingress, Submission, header};
+use crate::message::header::{self, Completed};
+use crate::message::{Address, Content, Id, Ingress, Submission};
 use crate::outcome::{EnhancedCode, Refusal};
 
 /// Room asked for where the client does not say how large the content is.
@@ -224,13 +225,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let (id, now) = (Id::new(), SystemTime::now());
         let trace = self.trace(&transaction, id, now);
         let domain = domain_for_id(&transaction).unwrap_or(&self.server.rules.hostname);
-        let (content, message_id) = header::complete(content, Some(&trace), domain, now);
+        let Completed { content, message_id, findings } = header::complete(content, Some(&trace), domain, now);
         // Hardly ever more than is held, and then by our own header only.
         let _ = hold.resize(content.len());
         let recipients = transaction.envelope.recipients().to_vec();
         let envelope = transaction.envelope;
         let ingress = Ingress::Smtp;
-        let submission = Submission { id, ingress, envelope, content, message_id, all_or_nothing: true };
+        let submission = Submission { id, ingress, envelope, content, message_id, findings, all_or_nothing: true };
         self.wire.release();
         let answer = self.server.relay.submit(submission, hold).await;
         answer::answered(&answer, &recipients)
@@ -245,7 +246,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             (false, true) => "ESMTP",
             (false, false) => "SMTP",
         };
-        header::received(helo, self.peer, &self.server.rules.hostname, protocol, id, now)
+        let us = (self.server.rules.hostname.as_str(), self.server.relay.policy().mark());
+        header::received(helo, self.peer, us, protocol, id, now)
     }
 
     fn count_spoiled(&self, why: Spoiled) {
