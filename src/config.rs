@@ -3,6 +3,7 @@
 //! Each component declares its own settings beside its code; this file only lists the components. What can never work
 //! ends the process; a refused password or a blocked port is a state, found out later, and does not.
 
+pub mod advice;
 pub mod env;
 pub mod secret;
 pub mod value;

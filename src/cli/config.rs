@@ -3,17 +3,20 @@
 use std::ffi::OsString;
 
 use super::{Exit, misconfigured};
-use crate::config::Config;
 use crate::config::env::PREFIX;
+use crate::config::{Config, advice};
 
 /// Prints the settings, or only checks them.
 #[must_use]
 pub fn run(check_only: bool, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exit {
-    let (_, env) = Config::read(variables);
+    let (config, env) = Config::read(variables);
     if !check_only {
         for (setting, value, origin) in env.in_force() {
             println!("{PREFIX}{} = {value}  ({origin})", setting.name());
         }
+    }
+    for note in advice::notes(&config, &env) {
+        eprintln!("worth a look: {note}");
     }
     if env.has_problems() { misconfigured(&env.into_problems()) } else { Exit::Ok }
 }

@@ -7,18 +7,22 @@ use tracing::{error, info};
 
 use super::{Exit, misconfigured};
 use crate::app::{self, Running, StartError};
-use crate::config::Config;
+use crate::config::{Config, advice};
 use crate::net::listen::Address;
 use crate::observe::log;
 
 /// Serves; returns after a signal and an orderly end.
 #[must_use]
 pub fn run(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exit {
-    let config = match Config::from_variables(variables) {
-        Ok(config) => config,
-        Err(problems) => return misconfigured(&problems),
-    };
+    let (config, env) = Config::read(variables);
+    let notes = advice::notes(&config, &env);
+    if env.has_problems() {
+        return misconfigured(&env.into_problems());
+    }
     log::start(&config.log);
+    for note in notes {
+        info!(setting = note.variable, detail = note.sentence, "worth a look");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => return failed(&why.to_string()),
