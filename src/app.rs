@@ -59,6 +59,8 @@ pub struct Running {
     pub http: Vec<Address>,
     /// Where SMTP is served.
     pub smtp: Vec<Address>,
+    /// Where LMTP is served.
+    pub lmtp: Vec<Address>,
     /// Where health and metrics are served.
     pub admin: Vec<Address>,
     /// The provider's name.
@@ -74,6 +76,7 @@ pub struct Running {
 struct Bound {
     http: Vec<Listener>,
     smtp: Vec<Listener>,
+    lmtp: Vec<Listener>,
     admin: Vec<Listener>,
 }
 
@@ -89,6 +92,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     let mut running = Running {
         http: addresses(&bound.http),
         smtp: addresses(&bound.smtp),
+        lmtp: addresses(&bound.lmtp),
         admin: addresses(&bound.admin),
         provider: Arc::clone(&settings.provider.name),
         lifecycle,
@@ -99,7 +103,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     };
     running.serve_admin(bound.admin, &relay);
     running.serve_http(bound.http, settings, &relay, &host);
-    running.serve_smtp(bound.smtp, settings, &relay, &host);
+    running.serve_smtp(bound.smtp, bound.lmtp, settings, &relay, &host);
     running.lifecycle.advance(Phase::Serving);
     tokio::spawn(async move { relay.warm_up().await });
     Ok(running)
@@ -111,6 +115,7 @@ impl Bound {
         Ok(Self {
             http: settings.http.http_listen.bind(net)?,
             smtp: settings.smtp.smtp_listen.bind(net)?,
+            lmtp: settings.smtp.lmtp_listen.bind(net)?,
             admin: settings.admin.admin_listen.bind(net)?,
         })
     }
@@ -185,11 +190,21 @@ impl Running {
         }
     }
 
-    fn serve_smtp(&mut self, listeners: Vec<Listener>, settings: &Settings, relay: &Arc<Relay>, host: &str) {
+    fn serve_smtp(
+        &mut self,
+        listeners: Vec<Listener>,
+        lmtp: Vec<Listener>,
+        settings: &Settings,
+        relay: &Arc<Relay>,
+        host: &str,
+    ) {
         let clients = settings.clients.allowed_clients.clone();
         let server = smtp::Server::new(settings.smtp.clone(), clients, host.to_owned(), Arc::clone(relay));
         for listener in listeners {
             self.ingresses.spawn(Arc::clone(&server).serve(listener));
+        }
+        for listener in lmtp {
+            self.ingresses.spawn(server.for_lmtp().serve(listener));
         }
     }
 

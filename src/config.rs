@@ -116,7 +116,7 @@ impl Config {
         {
             env.problem("CA_FILE", sentence);
         }
-        if self.http.http_listen.is_off() && self.smtp.smtp_listen.is_off() {
+        if self.http.http_listen.is_off() && self.smtp.smtp_listen.is_off() && self.smtp.lmtp_listen.is_off() {
             let sentence = "off, and SIDEPOST_SMTP_LISTEN too: no mail could ever come in".to_owned();
             env.problem("HTTP_LISTEN", sentence);
         }

@@ -30,7 +30,7 @@ use crate::diagnosis::{Diagnosis, Source, Way, is_of_the_path};
 use crate::lifecycle::{Phase, Watch};
 use crate::message::Message;
 use crate::observe::metrics::Metrics;
-use crate::outcome::{Class, Failure, Receipt, Reply, Verdict};
+use crate::outcome::{Class, Failure, Receipt, Reply, Step, Verdict};
 use crate::provider::{Path, Provider, Tls};
 use crate::settings;
 use crate::transport::{Attempt, Job, Phases, Transport};
@@ -107,8 +107,10 @@ struct Progress {
     attempts: u32,
     failed: u32,
     path: Option<String>,
-    /// Places of recipients without a final verdict.
+    /// Places of recipients without a final verdict; who was asked longest ago comes first.
     open: Vec<usize>,
+    /// How many of them, from the first, the last attempt has not come to: a server takes only so many at a time.
+    unasked: usize,
     verdicts: Vec<Verdict>,
     taken: Option<Reply>,
 }
@@ -154,8 +156,8 @@ impl Delivery {
         loop {
             let result = self.along_the_paths(message, &mut progress).await;
             let result = result.map_err(|failure| more_telling(before.take(), failure, progress.deadline));
-            let decision = self.decide(&result, &progress);
             progress.record(&result);
+            let decision = self.decide(message, &result, &progress);
             let again = match decision {
                 Decision::Again(wait) => self.pause(wait, progress.deadline).await,
                 Decision::Stop => false,
@@ -215,9 +217,15 @@ impl Delivery {
         }
     }
 
-    fn decide(&self, result: &Result<Receipt, Failure>, progress: &Progress) -> Decision {
-        let by_schedule = || Decision::Again(self.schedule.wait(progress.failed + 1));
+    fn decide(&self, message: &Message, result: &Result<Receipt, Failure>, progress: &Progress) -> Decision {
+        let by_schedule = || Decision::Again(self.schedule.wait(progress.failed.max(1)));
+        let others_are_left = progress.unasked > 0 && !message.all_or_nothing;
         match result {
+            Ok(_) if others_are_left => Decision::Again(Duration::ZERO),
+            // All who were asked are refused for good, which says nothing about the others.
+            Err(Failure { class: Class::Permanent, step: Step::Recipient, .. }) if others_are_left => {
+                Decision::Again(Duration::ZERO)
+            }
             Ok(receipt) if receipt.recipients.iter().any(|(_, verdict)| matches!(verdict, Verdict::Deferred(_))) => {
                 by_schedule()
             }
@@ -263,6 +271,7 @@ impl Progress {
             failed: 0,
             path: None,
             open: (0..count).collect(),
+            unasked: 0,
             verdicts: vec![Verdict::NotSent; count],
             taken: None,
         }
@@ -276,7 +285,6 @@ impl Progress {
             }
             Err(failure) => &failure.recipients,
         };
-        self.failed += 1;
         for (place, verdict) in fell {
             if let Some(slot) = self.verdicts.get_mut(*place) {
                 *slot = verdict.clone();
@@ -284,6 +292,12 @@ impl Progress {
         }
         let verdicts = &self.verdicts;
         self.open.retain(|&place| !matches!(verdicts.get(place), Some(Verdict::Accepted(_) | Verdict::Rejected(_))));
+        let is_asked = |place: &usize| fell.iter().any(|(asked, _)| asked == place);
+        self.open.sort_by_key(is_asked);
+        let unasked = self.open.partition_point(|place| !is_asked(place));
+        self.unasked = if fell.is_empty() { 0 } else { unasked };
+        // One of several transactions is no failure.
+        self.failed += u32::from(self.unasked == 0);
     }
 
     /// A message that was taken for some stays taken, whatever became of the others later.
@@ -326,7 +340,7 @@ fn diagnosis(provider: &Provider) -> Diagnosis {
 fn no_path() -> Failure {
     Failure {
         class: Class::Misconfigured,
-        step: crate::outcome::Step::Wait,
+        step: Step::Wait,
         reason: crate::outcome::Reason::Unsupported,
         cause: &INTERNAL,
         sentence: "The provider has no path at all.".to_owned(),

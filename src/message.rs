@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod content;
+pub mod dsn;
 pub mod envelope;
 pub mod header;
 pub mod mime;
@@ -59,11 +60,13 @@ pub enum Ingress {
     Http,
     /// SMTP.
     Smtp,
+    /// LMTP.
+    Lmtp,
 }
 
 impl Ingress {
     /// Every ingress.
-    pub const ALL: [Self; 2] = [Self::Http, Self::Smtp];
+    pub const ALL: [Self; 3] = [Self::Http, Self::Smtp, Self::Lmtp];
 
     /// The word for metrics and logs.
     #[must_use]
@@ -71,6 +74,7 @@ impl Ingress {
         match self {
             Self::Http => "http",
             Self::Smtp => "smtp",
+            Self::Lmtp => "lmtp",
         }
     }
 }

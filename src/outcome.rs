@@ -152,6 +152,12 @@ pub enum Reason {
     TooLarge,
     /// The message needs an extension that the provider lacks.
     Unsupported,
+    /// The message or an address is internationalized and the provider offers no SMTPUTF8.
+    NeedsSmtpUtf8,
+    /// The content is 8-bit and the provider offers no 8BITMIME.
+    NeedsEightBit,
+    /// All recipients at once are more than the provider takes in one transaction.
+    TooManyRecipients,
     /// The provider asks to slow down.
     Throttled,
     /// The provider is not able to serve right now.
@@ -190,6 +196,9 @@ impl Reason {
             Self::ContentRefused => "content_refused",
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
+            Self::NeedsSmtpUtf8 => "needs_smtputf8",
+            Self::NeedsEightBit => "needs_8bitmime",
+            Self::TooManyRecipients => "too_many_recipients",
             Self::Throttled => "throttled",
             Self::ProviderBusy => "provider_busy",
             Self::NoConnectionFree => "no_connection_free",

@@ -40,6 +40,13 @@ impl Relay {
         &self.policy
     }
 
+    /// The most recipients of a message that is for all of them or nobody: the rules' limit, or the provider's where that
+    /// is known to be lower.
+    #[must_use]
+    pub fn max_recipients(&self) -> usize {
+        self.policy.max_recipients().min(self.delivery.transport().recipient_limit())
+    }
+
     /// The metrics, for what happens before there is a submission.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {

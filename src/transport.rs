@@ -112,6 +112,15 @@ impl Transport {
         }
     }
 
+    /// The most recipients that the provider takes at a time, as far as it has said; `usize::MAX` where it has not.
+    #[must_use]
+    pub fn recipient_limit(&self) -> usize {
+        match self {
+            Self::Smtp(smtp) => smtp.recipient_limit(),
+            Self::Capture(_) => usize::MAX,
+        }
+    }
+
     /// Open connections to the provider, idle ones included.
     #[must_use]
     pub fn connections(&self) -> usize {

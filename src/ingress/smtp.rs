@@ -43,6 +43,8 @@ settings! {
     pub struct Config {
         /// Where SMTP is taken.
         smtp_listen: Listen = "127.0.0.1:1025,[::1]:1025",
+        /// Where LMTP (RFC 2033) is taken: as SMTP, but each recipient gets an answer of its own.
+        lmtp_listen: Listen = "off",
         /// The most SMTP connections at a time; beyond it a client is told to come back.
         smtp_connections: usize = "1000",
         /// How long an SMTP client may take for its next command.
@@ -66,10 +68,12 @@ const FORBIDDEN: Reply =
     Reply::new(554, EnhancedCode(5, 7, 1), "Your address may not send here; SIDEPOST_ALLOWED_CLIENTS says who may");
 
 /// What all listeners and connections share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Server {
     config: Config,
     clients: ClientRules,
+    /// Which protocol is spoken: SMTP, or LMTP.
+    door: Ingress,
     rules: Arc<Rules>,
     permits: Arc<Semaphore>,
     relay: Arc<Relay>,
@@ -82,8 +86,15 @@ impl Server {
         let permits = Arc::new(Semaphore::new(config.smtp_connections.min(Semaphore::MAX_PERMITS)));
         let policy = relay.policy();
         let (max_message_bytes, max_recipients) = (policy.max_message_bytes(), policy.max_recipients());
-        let rules = Arc::new(Rules { hostname, max_message_bytes, max_recipients });
-        Arc::new(Self { config, clients, rules, permits, relay })
+        let rules = Arc::new(Rules { hostname, max_message_bytes, max_recipients, lmtp: false });
+        Arc::new(Self { config, clients, door: Ingress::Smtp, rules, permits, relay })
+    }
+
+    /// The same server for LMTP, with the same places for connections.
+    #[must_use]
+    pub fn for_lmtp(&self) -> Arc<Self> {
+        let rules = Arc::new(Rules { lmtp: true, ..(*self.rules).clone() });
+        Arc::new(Self { door: Ingress::Lmtp, rules, ..self.clone() })
     }
 
     /// Serves a listener until [`Phase::Draining`], and its connections to their ends.
@@ -140,7 +151,7 @@ impl Server {
     }
 
     fn count(&self, reason: &str) {
-        self.relay.metrics().refused(Ingress::Smtp.label(), reason);
+        self.relay.metrics().refused(self.door.label(), reason);
     }
 }
 

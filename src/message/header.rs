@@ -282,6 +282,17 @@ impl Field<'_> {
     }
 }
 
+/// Whether the header block has more than ASCII: then RFC 6532, declared by SMTPUTF8, is what makes a message of it.
+#[must_use]
+pub fn is_in_utf8(content: &Content) -> bool {
+    if !content.is_eight_bit() {
+        return false;
+    }
+    let Block(block) = Block::of(content);
+    let end = memmem::find(&block, b"\r\n\r\n").unwrap_or(block.len());
+    !block.starts_with(b"\r\n") && !block[..end].is_ascii()
+}
+
 fn has_end(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\r\n") || memmem::find(bytes, b"\r\n\r\n").is_some()
 }
@@ -486,6 +497,19 @@ mod tests {
         assert!(new_message_id("a>\r\nBcc: <x").ends_with("@localhost"));
         assert_ne!(new_message_id("a"), new_message_id("a"));
         assert!(is_id(&new_message_id("a.example")));
+    }
+
+    #[test]
+    fn only_the_header_is_asked_for_utf8() {
+        for (text, expected) in [
+            ("Subject: x\r\n\r\n\u{e4}\r\n", false),
+            ("\r\n\u{e4}: x\r\n\r\n", false),
+            ("Subject: \u{e4}\r\n\r\nx\r\n", true),
+            ("Subject: \u{e4}\r\n", true),
+            ("Subject: x\r\n", false),
+        ] {
+            assert_eq!(is_in_utf8(&content(text)), expected, "{text:?}");
+        }
     }
 
     #[test]

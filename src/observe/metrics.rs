@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     fn metrics() -> Metrics {
-        Metrics::new(&["smtp:587 starttls".to_owned()], &["http", "smtp"]).unwrap()
+        Metrics::new(&["smtp:587 starttls".to_owned()], &["http", "smtp", "lmtp"]).unwrap()
     }
 
     fn text(metrics: &Metrics) -> String {

@@ -16,6 +16,7 @@ mod transaction;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -113,6 +114,8 @@ pub struct Smtp {
     warm: usize,
     reply_timeout: Duration,
     answer_timeout: Duration,
+    /// RCPTMAX of the session that was opened last (RFC 9422).
+    recipient_limit: AtomicUsize,
 }
 
 impl Smtp {
@@ -141,6 +144,7 @@ impl Smtp {
             provider,
             reply_timeout: config.reply_timeout,
             answer_timeout: config.answer_timeout,
+            recipient_limit: AtomicUsize::new(usize::MAX),
         })
     }
 
@@ -148,6 +152,17 @@ impl Smtp {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.pool.connections()
+    }
+
+    /// The most recipients of one transaction, as far as the server has said; `usize::MAX` where it has not.
+    #[must_use]
+    pub fn recipient_limit(&self) -> usize {
+        self.recipient_limit.load(Ordering::Relaxed)
+    }
+
+    fn learn(&self, session: &Session) {
+        let limit = session.capabilities.limits.recipients.unwrap_or(usize::MAX);
+        self.recipient_limit.store(limit, Ordering::Relaxed);
     }
 
     /// Opens the connections that are asked for at the start, to the first server. What fails is left to the first
@@ -158,7 +173,10 @@ impl Smtp {
         let limits = Limits { deadline: Instant::now() + WARM_UP, lifecycle };
         for _ in 0..self.warm {
             match self.dialer.open(&server, &link, limits, &mut Phases::default()).await {
-                Ok(session) => self.pool.keep(&server, session),
+                Ok(session) => {
+                    self.learn(&session);
+                    self.pool.keep(&server, session);
+                }
                 Err(failure) => {
                     tracing::warn!(step = failure.step.label(), detail = failure.sentence, "no warm connection");
                     return;
@@ -221,6 +239,7 @@ impl Smtp {
             Err(failure) => return Sent::not(failure),
         };
         drop(dial);
+        self.learn(&session);
         let connection = self.pool.adopt(session);
         let sent = self.run(connection, server, link, job, limits, phases).await;
         sent.unwrap_or_else(|| Sent::not(classify::lost(Step::Sender, &Lost::Closed, false, link)))

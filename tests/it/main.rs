@@ -15,6 +15,7 @@ mod chaos;
 mod cold;
 mod contract;
 mod faults_played;
+mod listener;
 mod memory;
 mod mixes;
 mod policies;

@@ -95,6 +95,19 @@ pub fn of(reason: Reason) -> &'static Cause {
         Reason::ContentRefused => &Cause { name: "content_refused", why: "", remedy: "" },
         Reason::TooLarge => &Cause { name: "too_large", why: "", remedy: "Send less, or a link to it." },
         Reason::Unsupported => &Cause { name: "unsupported", why: "", remedy: "" },
+        Reason::NeedsSmtpUtf8 => &Cause {
+            name: "needs_smtputf8",
+            why: "",
+            remedy: "Use an address in ASCII, and encoded words (RFC 2047) in the header.",
+        },
+        Reason::NeedsEightBit => {
+            &Cause { name: "needs_8bitmime", why: "", remedy: "Send the text in quoted-printable or base64." }
+        }
+        Reason::TooManyRecipients => &Cause {
+            name: "too_many_recipients",
+            why: "",
+            remedy: "Send it to fewer at a time; SIDEPOST_MAX_RECIPIENTS says so to clients from the start.",
+        },
         Reason::Throttled => &Cause { name: "throttled", why: "", remedy: "" },
         Reason::ProviderBusy => &Cause { name: "provider_busy", why: "", remedy: "" },
         Reason::NoConnectionFree => &Cause {

@@ -13,7 +13,7 @@
 use super::data::Spoiled;
 use super::reply::Reply;
 use crate::message::Address;
-use crate::outcome::{Answer, Class, EnhancedCode, Failure, Outcome, Reason, Refusal, Verdict};
+use crate::outcome::{self, Answer, Class, EnhancedCode, Failure, Outcome, Reason, Refusal, Verdict};
 
 /// Characters kept of a text that we did not write.
 const LONGEST_FOREIGN: usize = 1_000;
@@ -34,6 +34,32 @@ pub fn answered(answer: &Answer, recipients: &[Address]) -> Reply {
     }
 }
 
+/// The reply about one recipient, where each gets one of its own (RFC 2033 section 4.2).
+#[must_use]
+pub fn about(verdict: &Verdict, answer: &Answer) -> Reply {
+    let id = &answer.id;
+    let of_class = |reply: &outcome::Reply, class, otherwise| {
+        reply.enhanced.filter(|code| code.0 == class).unwrap_or(EnhancedCode(class, otherwise, 0))
+    };
+    match (verdict, &answer.outcome) {
+        (Verdict::Accepted(reply), _) => {
+            Reply::new(250, EnhancedCode(2, 0, 0), "").with_text(format!("Ok: {}; id={id}", bounded(&reply.text)))
+        }
+        (Verdict::Rejected(reply), _) => Reply::new(550, of_class(reply, 5, 0), "")
+            .with_text(format!("The provider refused this recipient: {}; id={id}", bounded(&reply.text))),
+        (Verdict::Deferred(reply), _) => Reply::new(451, of_class(reply, 4, 0), "")
+            .with_text(format!("The provider put this recipient off: {}; id={id}", bounded(&reply.text))),
+        (Verdict::NotSent | Verdict::Unknown, Outcome::Refused(refusal)) => refused(refusal),
+        (Verdict::NotSent | Verdict::Unknown, Outcome::Failed(failure)) => failed(failure, answer, &[]),
+        (Verdict::NotSent, Outcome::Taken(_)) => Reply::new(451, EnhancedCode(4, 4, 1), "")
+            .with_text(format!("Not sent to this recipient before the time was over; id={id}")),
+        (Verdict::Unknown, Outcome::Taken(_)) => Reply::new(451, EnhancedCode(4, 4, 2), "").with_text(format!(
+            "Outcome unknown, the provider may have it; Message-ID <{}>; id={id}",
+            bounded(&answer.message_id)
+        )),
+    }
+}
+
 fn failed(failure: &Failure, answer: &Answer, recipients: &[Address]) -> Reply {
     let (sentence, id) = (bounded(&failure.sentence), &answer.id);
     let temporary = |subject, detail| Reply::new(451, EnhancedCode(4, subject, detail), "");
@@ -50,13 +76,20 @@ fn failed(failure: &Failure, answer: &Answer, recipients: &[Address]) -> Reply {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "most reasons have no code of their own")]
 fn permanent(failure: &Failure, answer: &Answer) -> Reply {
     let rejections = answer.recipients.iter().filter_map(Verdict::reply);
     let said = failure.reply.iter().chain(rejections).filter_map(|reply| reply.enhanced).find(|code| code.0 == 5);
-    if failure.reason == Reason::TooLarge {
-        return Reply::new(552, said.unwrap_or(EnhancedCode(5, 3, 4)), "");
-    }
-    Reply::new(554, said.unwrap_or(EnhancedCode(5, 0, 0)), "")
+    let (code, otherwise) = match failure.reason {
+        Reason::TooLarge => (552, EnhancedCode(5, 3, 4)),
+        Reason::NeedsSmtpUtf8 => (550, EnhancedCode(5, 6, 7)),
+        Reason::NeedsEightBit => (554, EnhancedCode(5, 6, 3)),
+        // The next time the client is told at RCPT, and sends the others in another transaction (RFC 5321 section
+        // 4.5.3.1.10); a 5yz here would make it give up what can be sent.
+        Reason::TooManyRecipients => return Reply::new(452, EnhancedCode(4, 5, 3), ""),
+        _ => (554, EnhancedCode(5, 0, 0)),
+    };
+    Reply::new(code, said.unwrap_or(otherwise), "")
 }
 
 /// ` Refused: j***@example.com, k***@example.com and 3 more`, or nothing.
@@ -128,8 +161,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::outcome::Cause;
-    use crate::outcome::{self, Step};
+    use crate::outcome::{Cause, Step};
 
     fn provider_says(code: u16, enhanced: Option<EnhancedCode>, text: &str) -> outcome::Reply {
         outcome::Reply { code, enhanced, text: text.to_owned() }
@@ -194,8 +226,37 @@ mod tests {
             let failure = Failure { reply: Some(provider_says(550, Some(said), "no")), ..failure(Class::Permanent) };
             check(Outcome::Failed(failure), &format!("554 {code} Mend it.; id=ID"));
         }
-        let failure = Failure { reason: Reason::TooLarge, ..failure(Class::Permanent) };
-        check(Outcome::Failed(failure), "552 5.3.4 Mend it.; id=ID");
+        for (reason, codes) in [
+            (Reason::TooLarge, "552 5.3.4"),
+            (Reason::NeedsSmtpUtf8, "550 5.6.7"),
+            (Reason::NeedsEightBit, "554 5.6.3"),
+            (Reason::TooManyRecipients, "452 4.5.3"),
+        ] {
+            let failure = Failure { reason, ..failure(Class::Permanent) };
+            check(Outcome::Failed(failure), &format!("{codes} Mend it.; id=ID"));
+        }
+    }
+
+    #[test]
+    fn each_recipient_hears_its_own_verdict() {
+        let said = |code, enhanced| provider_says(code, enhanced, "so");
+        let taken = answer(Outcome::Taken(said(250, None)), Vec::new());
+        let failed = answer(Outcome::Failed(failure(Class::Misconfigured)), Vec::new());
+        let full = answer(Outcome::Refused(Refusal::Overloaded), Vec::new());
+        for (verdict, answer, start) in [
+            (Verdict::Accepted(said(250, None)), &taken, "250 2.0.0 Ok: so; id=ID"),
+            (Verdict::Rejected(said(550, Some(EnhancedCode(5, 1, 1)))), &taken, "550 5.1.1 "),
+            (Verdict::Rejected(said(550, Some(EnhancedCode(4, 1, 1)))), &failed, "550 5.0.0 "),
+            (Verdict::Deferred(said(450, Some(EnhancedCode(4, 2, 1)))), &taken, "451 4.2.1 "),
+            (Verdict::Deferred(said(450, None)), &failed, "451 4.0.0 "),
+            (Verdict::NotSent, &taken, "451 4.4.1 "),
+            (Verdict::NotSent, &failed, "451 4.7.0 Mend it."),
+            (Verdict::NotSent, &full, "451 4.3.2 "),
+            (Verdict::Unknown, &taken, "451 4.4.2 "),
+        ] {
+            let text = shown(&about(&verdict, answer));
+            assert!(text.starts_with(start), "{verdict:?}: {text}");
+        }
     }
 
     #[test]

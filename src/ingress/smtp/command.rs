@@ -6,6 +6,7 @@
 
 use super::reply::Reply;
 use crate::message::Address;
+use crate::message::dsn::{EnvelopeId, Notify, OriginalRecipient, RecipientDsn, Ret};
 use crate::outcome::EnhancedCode;
 
 /// The longest name in EHLO or HELO (RFC 5321 section 4.5.3.1.2).
@@ -18,6 +19,8 @@ pub enum Command<'a> {
     Ehlo(&'a str),
     /// HELO with the client's name.
     Helo(&'a str),
+    /// LHLO with the client's name (RFC 2033).
+    Lhlo(&'a str),
     /// MAIL FROM.
     Mail(Mail),
     /// RCPT TO.
@@ -53,6 +56,10 @@ pub struct Mail {
     pub eight_bit: bool,
     /// `SMTPUTF8` (RFC 6531).
     pub utf8: bool,
+    /// `RET` (RFC 3461).
+    pub ret: Option<Ret>,
+    /// `ENVID` (RFC 3461).
+    pub envid: Option<EnvelopeId>,
 }
 
 /// The arguments of RCPT.
@@ -62,6 +69,8 @@ pub struct Rcpt {
     pub recipient: Address,
     /// Whether it was written in more than ASCII, which only SMTPUTF8 allows.
     pub non_ascii: bool,
+    /// `NOTIFY` and `ORCPT` (RFC 3461).
+    pub dsn: RecipientDsn,
 }
 
 /// The arguments of BDAT: how many octets follow the line's end, and whether the content ends with them.
@@ -77,6 +86,7 @@ pub struct Chunk {
 enum Verb {
     Ehlo,
     Helo,
+    Lhlo,
     Mail,
     Rcpt,
     Data,
@@ -105,7 +115,7 @@ const VERBS: [(&str, Verb); 35] = [
     ("HELP", Verb::Help),
     ("AUTH", Verb::NotOffered),
     ("STARTTLS", Verb::NotOffered),
-    ("LHLO", Verb::NotOffered),
+    ("LHLO", Verb::Lhlo),
     ("EXPN", Verb::NotOffered),
     ("ETRN", Verb::NotOffered),
     ("ATRN", Verb::NotOffered),
@@ -161,6 +171,7 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, Reply> {
         Verb::Rcpt => rcpt(argument).map(Command::Rcpt),
         Verb::Ehlo => name(argument).map(Command::Ehlo),
         Verb::Helo => name(argument).map(Command::Helo),
+        Verb::Lhlo => name(argument).map(Command::Lhlo),
         Verb::Data => alone(argument, Command::Data),
         Verb::Bdat => chunk(argument).map(Command::Bdat).ok_or(NO_CHUNK),
         Verb::Rset => alone(argument, Command::Rset),
@@ -209,7 +220,10 @@ fn alone<'a>(argument: &str, command: Command<'a>) -> Result<Command<'a>, Reply>
 fn name(argument: &str) -> Result<&str, Reply> {
     let fits = |byte: u8| byte.is_ascii_graphic() && !br#"()<>@,;\""#.contains(&byte);
     if argument.is_empty() || argument.len() > LONGEST_NAME || !argument.bytes().all(fits) {
-        return Err(Reply::plain(501, "EHLO and HELO need a host name or an address literal such as [127.0.0.1]"));
+        return Err(Reply::plain(
+            501,
+            "EHLO, HELO and LHLO need a host name or an address literal such as [127.0.0.1]",
+        ));
     }
     Ok(argument)
 }
@@ -217,7 +231,7 @@ fn name(argument: &str) -> Result<&str, Reply> {
 fn mail(argument: &str) -> Result<Mail, Reply> {
     let syntax = Reply::new(501, BAD_SENDER, "The syntax is MAIL FROM:<address>");
     let (path, rest) = path(argument, "FROM:").ok_or(syntax)?;
-    let mut mail = Mail { sender: None, size: None, eight_bit: false, utf8: false };
+    let mut mail = Mail { sender: None, size: None, eight_bit: false, utf8: false, ret: None, envid: None };
     parameters(rest, |keyword, value| mail.parameter(keyword, value))?;
     if !path.is_ascii() && !mail.utf8 {
         return Err(Reply::new(553, NON_ASCII, "A non-ASCII sender needs SMTPUTF8"));
@@ -231,17 +245,25 @@ fn mail(argument: &str) -> Result<Mail, Reply> {
 impl Mail {
     fn parameter(&mut self, keyword: &str, value: Option<&str>) -> Result<(), Reply> {
         if keyword.eq_ignore_ascii_case("SIZE") {
-            self.size =
-                Some(value.and_then(number).ok_or(Reply::new(501, PARAMETERS, "SIZE needs a number of bytes"))?);
+            self.size = Some(understood(value, number, "SIZE needs a number of bytes")?);
         } else if keyword.eq_ignore_ascii_case("BODY") {
             self.eight_bit = body(value)?;
         } else if keyword.eq_ignore_ascii_case("SMTPUTF8") && value.is_none() {
             self.utf8 = true;
+        } else if keyword.eq_ignore_ascii_case("RET") {
+            self.ret = Some(understood(value, Ret::parse, "RET is FULL or HDRS")?);
+        } else if keyword.eq_ignore_ascii_case("ENVID") {
+            self.envid = Some(understood(value, EnvelopeId::parse, "ENVID is an xtext of at most 100 octets")?);
         } else {
             return Err(unknown_parameter());
         }
         Ok(())
     }
+}
+
+/// The value of a parameter, or the reply that says what it should be.
+fn understood<T>(value: Option<&str>, parse: fn(&str) -> Option<T>, expected: &'static str) -> Result<T, Reply> {
+    value.and_then(parse).ok_or_else(|| Reply::new(501, PARAMETERS, expected))
 }
 
 fn body(value: Option<&str>) -> Result<bool, Reply> {
@@ -260,7 +282,8 @@ fn number(value: &str) -> Option<u64> {
 fn rcpt(argument: &str) -> Result<Rcpt, Reply> {
     let syntax = Reply::new(501, BAD_RECIPIENT, "The syntax is RCPT TO:<address>");
     let (path, rest) = path(argument, "TO:").ok_or(syntax)?;
-    parameters(rest, |_, _| Err(unknown_parameter()))?;
+    let mut dsn = RecipientDsn::default();
+    parameters(rest, |keyword, value| recipient_parameter(&mut dsn, keyword, value))?;
     if path.is_empty() {
         return Err(Reply::new(501, BAD_RECIPIENT, "RCPT needs an address"));
     }
@@ -268,7 +291,20 @@ fn rcpt(argument: &str) -> Result<Rcpt, Reply> {
     if path.eq_ignore_ascii_case("postmaster") {
         return Err(Reply::new(550, BAD_RECIPIENT, "There is no local postmaster; give the address its domain"));
     }
-    Ok(Rcpt { recipient: address(path, BAD_RECIPIENT)?, non_ascii: !path.is_ascii() })
+    Ok(Rcpt { recipient: address(path, BAD_RECIPIENT)?, non_ascii: !path.is_ascii(), dsn })
+}
+
+fn recipient_parameter(dsn: &mut RecipientDsn, keyword: &str, value: Option<&str>) -> Result<(), Reply> {
+    if keyword.eq_ignore_ascii_case("NOTIFY") {
+        dsn.notify =
+            Some(understood(value, Notify::parse, "NOTIFY is NEVER, or a list of SUCCESS, FAILURE and DELAY")?);
+    } else if keyword.eq_ignore_ascii_case("ORCPT") {
+        let expected = "ORCPT is a type and an xtext, such as rfc822;user@example.com";
+        dsn.original = Some(understood(value, OriginalRecipient::parse, expected)?);
+    } else {
+        return Err(unknown_parameter());
+    }
+    Ok(())
 }
 
 fn address(path: &str, code: EnhancedCode) -> Result<Address, Reply> {
@@ -326,8 +362,9 @@ fn is_keyword(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
+/// RFC 5321 section 4.1.2; RFC 6531 section 3.3 adds what is not ASCII, which only ORCPT has a use for.
 fn is_value(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'=')
+    !text.is_empty() && text.bytes().all(|byte| !byte.is_ascii() || (byte.is_ascii_graphic() && byte != b'='))
 }
 
 fn unknown_parameter() -> Reply {
@@ -357,7 +394,7 @@ mod tests {
 
     fn mail(sender: &str) -> Mail {
         let sender = (!sender.is_empty()).then(|| address(sender));
-        Mail { sender, size: None, eight_bit: false, utf8: false }
+        Mail { sender, size: None, eight_bit: false, utf8: false, ret: None, envid: None }
     }
 
     #[test]
@@ -370,6 +407,7 @@ mod tests {
         check("NOOP anything at all", Command::Noop);
         check("HELP MAIL", Command::Help);
         check("VRFY someone", Command::Vrfy);
+        check("LHLO mail.example", Command::Lhlo("mail.example"));
         check("EHLO mail.example", Command::Ehlo("mail.example"));
         check("helo [127.0.0.1]", Command::Helo("[127.0.0.1]"));
         check("EHLO [IPv6:::1]", Command::Ehlo("[IPv6:::1]"));
@@ -382,6 +420,8 @@ mod tests {
         check("mail from: <a@b.test> ", Command::Mail(mail("a@b.test")));
         check("MAIL FROM:<>", Command::Mail(mail("")));
         check("MAIL FROM:<> SIZE=0", Command::Mail(Mail { size: Some(0), ..mail("") }));
+        let (ret, envid) = (Ret::parse("HDRS"), EnvelopeId::parse("a+2Bb"));
+        check("MAIL FROM:<> RET=hdrs ENVID=a+2Bb", Command::Mail(Mail { ret, envid, ..mail("") }));
         let all = Mail { size: Some(u64::MAX), eight_bit: true, utf8: true, ..mail("a@b.test") };
         check("MAIL FROM:<a@b.test> size=18446744073709551615 Body=8bitMIME SMTPUTF8", Command::Mail(all));
         check("MAIL FROM:<a@b.test>  BODY=7BIT", Command::Mail(mail("a@b.test")));
@@ -389,10 +429,19 @@ mod tests {
 
     #[test]
     fn rcpt() {
-        let rcpt = |text| Command::Rcpt(Rcpt { recipient: address(text), non_ascii: !text.is_ascii() });
+        let rcpt = |text: &str| {
+            let (recipient, non_ascii) = (address(text), !text.is_ascii());
+            Command::Rcpt(Rcpt { recipient, non_ascii, dsn: RecipientDsn::default() })
+        };
         check("RCPT TO:<a@b.test>", rcpt("a@b.test"));
         check("rcpt to: <a+b%c@b.test>", rcpt("a+b%c@b.test"));
         check("RCPT TO:<\u{e4}@b.test>", rcpt("\u{e4}@b.test"));
+        let dsn = RecipientDsn {
+            notify: Notify::parse("SUCCESS,DELAY"),
+            original: OriginalRecipient::parse("utf-8;\\x{E4}@b.test"),
+        };
+        let rcpt = Rcpt { recipient: address("a@b.test"), non_ascii: false, dsn };
+        check("RCPT TO:<a@b.test> notify=delay,success ORCPT=utf-8;\u{e4}@b.test", Command::Rcpt(rcpt));
     }
 
     /// CVE-2017-16943/4 Exim and smtp-proto 0.2.5: sizes that wrap.
@@ -530,15 +579,33 @@ mod tests {
             "-A=1",
             "SIZE=\u{e4}",
             "S\u{e4}ZE=1",
+            "RET",
+            "RET=ALL",
+            "RET=FULL RET=FULL",
+            "ENVID",
+            "ENVID=",
+            "ENVID=a+0D+0ARCPT",
+            "ENVID=\u{e4}",
+            "ENVID=1 envid=2",
             "A_B=1",
         ] {
             refused(format!("MAIL FROM:<a@b.test> {parameter}"), "501 5.5.4");
         }
-        for parameter in ["FOO", "FOO=1", "AUTH=<>", "RET=FULL", "ENVID=1", "SMTPUTF8=1", "XVERP", "SIZE=1 FOO"] {
+        for parameter in ["FOO", "FOO=1", "AUTH=<>", "NOTIFY=NEVER", "SMTPUTF8=1", "XVERP", "SIZE=1 FOO"] {
             refused(format!("MAIL FROM:<a@b.test> {parameter}"), "555 5.5.4");
         }
-        for parameter in ["NOTIFY=NEVER", "ORCPT=rfc822;a@b.test", "SIZE=1"] {
+        for parameter in ["RET=FULL", "ENVID=1", "SIZE=1", "SMTPUTF8"] {
             refused(format!("RCPT TO:<a@b.test> {parameter}"), "555 5.5.4");
+        }
+        for parameter in [
+            "NOTIFY",
+            "NOTIFY=",
+            "NOTIFY=NEVER,DELAY",
+            "ORCPT=a@b.test",
+            "ORCPT=rfc822;+0A",
+            "NOTIFY=DELAY NOTIFY=DELAY",
+        ] {
+            refused(format!("RCPT TO:<a@b.test> {parameter}"), "501 5.5.4");
         }
     }
 

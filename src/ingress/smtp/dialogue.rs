@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::answer;
 use super::command::{Chunk, Command, Mail, RECIPIENT_NEEDS_UTF8, Rcpt};
 use super::reply::Reply;
+use crate::message::dsn::{Dsn, RecipientDsn};
 use crate::message::{Address, Envelope};
 use crate::outcome::{EnhancedCode, Refusal};
 
@@ -29,7 +30,10 @@ const HELP: Reply =
 const CANNOT_VERIFY: Reply =
     Reply::new(252, EnhancedCode(2, 0, 0), "Not verified here; the provider decides when the message is sent");
 const NOT_OFFERED: Reply = Reply::new(502, SEQUENCE, "This command is not offered");
-const HELLO_FIRST: Reply = Reply::new(503, SEQUENCE, "Send EHLO or HELO first");
+const HELLO_FIRST: Reply = Reply::new(503, SEQUENCE, "Send EHLO or HELO first; with LMTP, LHLO");
+/// RFC 2033 section 4.1 has both of these.
+const WRONG_HELLO: Reply = Reply::new(500, SEQUENCE, "This is LMTP: it begins with LHLO");
+const NO_LMTP: Reply = Reply::new(500, SEQUENCE, "This is SMTP: it begins with EHLO");
 const MAIL_FIRST: Reply = Reply::new(503, SEQUENCE, "Send MAIL first");
 const CHUNKS_BEGUN: Reply = Reply::new(503, SEQUENCE, "Content has begun with BDAT; finish it so, or send RSET");
 const ALREADY_MAIL: Reply = Reply::new(503, SEQUENCE, "MAIL was given before; RSET begins anew");
@@ -49,6 +53,8 @@ pub struct Rules {
     pub max_message_bytes: usize,
     /// The most recipients of one message.
     pub max_recipients: usize,
+    /// LMTP is spoken (RFC 2033): it begins with LHLO.
+    pub lmtp: bool,
 }
 
 /// How the client named itself.
@@ -119,6 +125,7 @@ impl From<Reply> for Step {
 struct Draft {
     mail: Mail,
     recipients: Vec<Address>,
+    dsn: Dsn,
     /// One more recipient than may be was refused, and counted.
     overfull: bool,
 }
@@ -129,6 +136,8 @@ pub struct Dialogue {
     rules: Arc<Rules>,
     hello: Option<Hello>,
     draft: Option<Draft>,
+    /// The most recipients as of now.
+    max_recipients: usize,
     /// Chunks have come, and the last one has not.
     in_chunks: bool,
     errors: usize,
@@ -139,13 +148,20 @@ impl Dialogue {
     /// A conversation that begins.
     #[must_use]
     pub fn new(rules: Arc<Rules>) -> Self {
-        Self { rules, hello: None, draft: None, in_chunks: false, errors: 0, commands: 0 }
+        let max_recipients = rules.max_recipients;
+        Self { rules, hello: None, draft: None, max_recipients, in_chunks: false, errors: 0, commands: 0 }
+    }
+
+    /// Sets the most recipients of one message from now on: a provider may turn out to take fewer than the rules do.
+    pub fn limit_recipients(&mut self, most: usize) {
+        self.max_recipients = most;
     }
 
     /// The greeting.
     #[must_use]
     pub fn greeting(&self) -> Reply {
-        Reply::plain(220, "").with_text(format!("{} ESMTP Sidepost", self.rules.hostname))
+        let protocol = if self.rules.lmtp { "LMTP" } else { "ESMTP" };
+        Reply::plain(220, "").with_text(format!("{} {protocol} Sidepost", self.rules.hostname))
     }
 
     /// How the client named itself, once it did.
@@ -167,7 +183,9 @@ impl Dialogue {
 
     fn obey(&mut self, command: Command<'_>) -> Step {
         match command {
-            Command::Ehlo(name) => self.begin(name, true),
+            Command::Ehlo(_) | Command::Helo(_) if self.rules.lmtp => WRONG_HELLO.into(),
+            Command::Lhlo(_) if !self.rules.lmtp => NO_LMTP.into(),
+            Command::Ehlo(name) | Command::Lhlo(name) => self.begin(name, true),
             Command::Helo(name) => self.begin(name, false),
             Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(rcpt) => self.rcpt(rcpt),
@@ -190,9 +208,10 @@ impl Dialogue {
         self.abandon();
         self.hello = Some(Hello { name: name.to_owned(), extended });
         let Rules { hostname, max_message_bytes, .. } = &*self.rules;
+        let max_recipients = self.max_recipients;
         let text = if extended {
             format!(
-                "{hostname}\nPIPELINING\nSIZE {max_message_bytes}\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nHELP"
+                "{hostname}\nPIPELINING\nSIZE {max_message_bytes}\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={max_recipients}\nHELP"
             )
         } else {
             hostname.clone()
@@ -200,7 +219,7 @@ impl Dialogue {
         Reply::plain(250, "").with_text(text).into()
     }
 
-    fn mail(&mut self, mail: Mail) -> Step {
+    fn mail(&mut self, mut mail: Mail) -> Step {
         let limit = self.rules.max_message_bytes as u64;
         if self.hello.is_none() {
             return HELLO_FIRST.into();
@@ -212,12 +231,13 @@ impl Dialogue {
             let refusal = Refusal::TooLarge { limit };
             return Step::refuse(answer::refused(&refusal), refusal.label());
         }
-        self.draft = Some(Draft { mail, recipients: Vec::new(), overfull: false });
+        let dsn = Dsn::of(mail.ret.take(), mail.envid.take());
+        self.draft = Some(Draft { mail, recipients: Vec::new(), dsn, overfull: false });
         SENDER_OK.into()
     }
 
     fn rcpt(&mut self, rcpt: Rcpt) -> Step {
-        let limit = self.rules.max_recipients;
+        let limit = self.max_recipients;
         let early = self.out_of_order();
         let Some(draft) = &mut self.draft else { return early.into() };
         if rcpt.non_ascii && !draft.mail.utf8 {
@@ -227,6 +247,9 @@ impl Dialogue {
             let refusal = Refusal::TooManyRecipients { limit };
             let refused = (!std::mem::replace(&mut draft.overfull, true)).then(|| refusal.label());
             return Step { refused, ..answer::refused(&refusal).into() };
+        }
+        if rcpt.dsn != RecipientDsn::default() {
+            draft.dsn.push(draft.recipients.len(), rcpt.dsn);
         }
         draft.recipients.push(rcpt.recipient);
         RECIPIENT_OK.into()
@@ -257,8 +280,10 @@ impl Dialogue {
         let Some(envelope) = Envelope::new(draft.mail.sender.clone(), draft.recipients) else {
             // The client may still name one.
             self.draft = Some(Draft { recipients: Vec::new(), ..draft });
-            return Err(NO_RECIPIENTS);
+            // RFC 2033 section 4.2 has a code of its own.
+            return Err(if self.rules.lmtp { NO_RECIPIENTS.with_codes(503, SEQUENCE) } else { NO_RECIPIENTS });
         };
+        let envelope = envelope.with_dsn(draft.dsn);
         Ok(Box::new(Transaction { envelope, size: draft.mail.size, utf8: draft.mail.utf8 }))
     }
 
@@ -312,7 +337,11 @@ mod tests {
     use super::*;
 
     fn dialogue() -> Dialogue {
-        let rules = Rules { hostname: "us.test".to_owned(), max_message_bytes: 1000, max_recipients: 3 };
+        of(false)
+    }
+
+    fn of(lmtp: bool) -> Dialogue {
+        let rules = Rules { hostname: "us.test".to_owned(), max_message_bytes: 1000, max_recipients: 3, lmtp };
         Dialogue::new(Arc::new(rules))
     }
 
@@ -351,10 +380,43 @@ mod tests {
         assert_eq!(say(&mut dialogue, "QUIT").next, Next::Close);
     }
 
+    /// RFC 2033 section 4.
+    #[test]
+    fn lmtp_has_its_own_hello_and_its_own_code_for_nobody() {
+        let mut lmtp = of(true);
+        assert_eq!(lmtp.greeting().text(), "us.test LMTP Sidepost");
+        for (line, expected) in [
+            ("EHLO me", "500 5.5.1"),
+            ("HELO me", "500 5.5.1"),
+            ("MAIL FROM:<>", "503 5.5.1"),
+            ("LHLO me", "250"),
+            ("MAIL FROM:<>", "250 2.1.0"),
+            ("DATA", "503 5.5.1"),
+            ("RCPT TO:<a@b.test>", "250 2.1.5"),
+            ("DATA", "354"),
+        ] {
+            assert_eq!(codes(&say(&mut lmtp, line).reply), expected, "{line}");
+        }
+        check(&[("LHLO me", "500 5.5.1")]);
+    }
+
+    #[test]
+    fn what_the_sender_wants_to_be_told_goes_with_the_envelope() {
+        let mut dialogue = check(&[
+            ("EHLO me", "250"),
+            ("MAIL FROM:<a@b.test> RET=HDRS ENVID=1", "250 2.1.0"),
+            ("RCPT TO:<c@d.test>", "250 2.1.5"),
+            ("RCPT TO:<e@f.test> NOTIFY=NEVER", "250 2.1.5"),
+        ]);
+        let Next::Content(transaction) = say(&mut dialogue, "DATA").next else { panic!() };
+        let dsn = transaction.envelope.dsn().unwrap();
+        assert!(dsn.ret.is_some() && dsn.envid.is_some() && dsn.recipient(0).is_none() && dsn.recipient(1).is_some());
+    }
+
     #[test]
     fn ehlo_announces_and_helo_does_not() {
         let mut dialogue = dialogue();
-        let text = "us.test\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nHELP";
+        let text = "us.test\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX=3\nHELP";
         assert_eq!(say(&mut dialogue, "EHLO me.test").reply.text(), text);
         assert_eq!(say(&mut dialogue, "HELO me.test").reply.text(), "us.test");
         assert_eq!(dialogue.hello(), Some(&Hello { name: "me.test".to_owned(), extended: false }));
@@ -401,6 +463,16 @@ mod tests {
         assert!(steps.iter().all(|step| codes(&step.reply) == "452 4.5.3" && step.next == Next::Command));
         assert_eq!(steps.iter().filter(|step| step.refused == Some("too_many_recipients")).count(), 1);
         assert!(matches!(say(&mut dialogue, "DATA").next, Next::Content(_)));
+    }
+
+    #[test]
+    fn a_provider_that_takes_fewer_recipients_is_heard_of() {
+        let mut dialogue = dialogue();
+        dialogue.limit_recipients(1);
+        assert!(say(&mut dialogue, "EHLO me").reply.text().contains("LIMITS RCPTMAX=1\n"));
+        say(&mut dialogue, "MAIL FROM:<>");
+        assert_eq!(codes(&say(&mut dialogue, "RCPT TO:<a@b.test>").reply), "250 2.1.5");
+        assert_eq!(codes(&say(&mut dialogue, "RCPT TO:<c@b.test>").reply), "452 4.5.3");
     }
 
     /// RFC 3030 section 2: no DATA and no RCPT among chunks; what nobody wants is read all the same.

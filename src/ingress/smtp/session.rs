@@ -112,6 +112,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Some(line) = self.wire.input.line() else { return Ok(false) };
         let command = line.map_err(|TooLong| TOO_LONG).and_then(command::parse);
         let is_data = command == Ok(Command::Data);
+        if !self.server.rules.lmtp {
+            self.dialogue.limit_recipients(self.server.relay.max_recipients());
+        }
         let step = self.dialogue.take(command, draining);
         if let Some(reason) = step.refused {
             self.server.count(reason);
@@ -121,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Next::Command if is_data => self.refuse_content(step.reply)?,
             Next::Command => self.wire.say(&step.reply),
             Next::Chunk(chunk, first) => self.chunk(chunk, first, &step.reply).await?,
-            Next::Swallow(size) => self.swallow(size, step.reply).await?,
+            Next::Swallow(size) => self.swallow(size, step.reply, 1).await?,
             Next::Close => return Err(End::With(step.reply)),
         }
         if !self.dialogue.is_in_chunks() {

@@ -66,14 +66,23 @@ impl Setup {
 
     async fn listen(self) -> Listening {
         let (server, lifecycle) = self.server();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(Arc::clone(&server).serve(listener));
-        Listening { address, server, lifecycle, serving }
+        Listening::serve(server, lifecycle).await
+    }
+
+    async fn listen_for_lmtp(self) -> Listening {
+        let (server, lifecycle) = self.server();
+        Listening::serve(server.for_lmtp(), lifecycle).await
     }
 }
 
 impl Listening {
+    async fn serve(server: Arc<Server>, lifecycle: Lifecycle) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(Arc::clone(&server).serve(listener));
+        Self { address, server, lifecycle, serving }
+    }
+
     async fn client(&self) -> Client {
         Client(TcpStream::connect(self.address).await.unwrap())
     }
@@ -227,6 +236,39 @@ async fn the_replies_to_a_group_are_one_write() {
     let mut buffer = [0; 4096];
     let count = client.0.read(&mut buffer).await.unwrap();
     assert_eq!(buffer[..count], *"250 2.0.0 Ok\r\n".repeat(20).as_bytes());
+}
+
+/// RFC 2033 section 4.2: after the content, a reply for each recipient that was accepted, in their order.
+#[tokio::test]
+async fn lmtp_answers_for_each_recipient() {
+    let listening = Setup::default().listen_for_lmtp().await;
+    let mut client = listening.client().await;
+    client.hears("220 us.test LMTP Sidepost").await;
+    client
+        .talk(&[("EHLO me", "500 5.5.1"), ("LHLO me", "250-us.test"), ("MAIL FROM:<>", "250"), ("DATA", "503 5.5.1")])
+        .await;
+    client.says("RCPT TO:<a@b.test>\r\nRCPT TO:<>\r\nRCPT TO:<c@b.test>\r\nDATA\r\n").await;
+    client.hears_each(&["250", "501", "250", "354"]).await;
+    client.says("hi\r\n.\r\nNOOP\r\n").await;
+    client.hears_each(&["250 2.0.0 Ok: ", "250 2.0.0 Ok: ", "250 2.0.0 Ok\r\n"]).await;
+    let group = "MAIL FROM:<>\r\nRCPT TO:<a@b.test>\r\nRCPT TO:<c@b.test>\r\n";
+    client.says(format!("{group}BDAT 1\r\naBDAT 1 LAST\r\nbNOOP\r\n")).await;
+    client.hears_each(&["250", "250", "250", "250", "250 2.0.0 Ok: ", "250 2.0.0 Ok: ", "250 2.0.0 Ok\r\n"]).await;
+    // What is refused for its form is refused for each, too: after the last chunk, and only after it.
+    client.says(format!("{group}DATA\r\n")).await;
+    client.hears_each(&["250", "250", "250", "354"]).await;
+    client.says("\0\r\n.\r\nNOOP\r\n").await;
+    client.hears_each(&["550 5.6.0", "550 5.6.0", "250"]).await;
+    let large = "x".repeat(LIMIT + 1);
+    client.says(format!("{group}BDAT {} LAST\r\n{large}NOOP\r\n", large.len())).await;
+    client.hears_each(&["250", "250", "250", "552 5.3.4", "552 5.3.4", "250"]).await;
+    client.says(format!("{group}BDAT {}\r\n{large}BDAT 1 LAST\r\nxNOOP\r\n", large.len())).await;
+    client.hears_each(&["250", "250", "250", "552 5.3.4", "503 5.5.1", "250"]).await;
+    let submitted = listening.submitted();
+    let content = String::from_utf8(submitted[0].content.to_vec()).unwrap();
+    assert!(submitted.len() == 2 && content.contains(" with LMTP id "), "{content}");
+    let text = String::from_utf8(listening.server.relay.metrics().render(Snapshot::default())).unwrap();
+    assert!(text.contains("sidepost_submissions_total{answer=\"taken\",ingress=\"lmtp\"} 2"), "{text}");
 }
 
 /// A group of commands up to the first chunk.

@@ -17,8 +17,37 @@ pub struct Capabilities {
     pub starttls: bool,
     /// RFC 1870: whether SIZE was offered, and the largest message if a limit was named.
     pub size: Option<Option<u64>>,
+    /// RFC 3461: who wants to be told what about the delivery.
+    pub dsn: bool,
+    /// RFC 9422: the most recipients of one transaction, and the most transactions over one connection.
+    pub limits: Limits,
     /// RFC 4954: the mechanisms, in upper case.
     pub auth: Vec<String>,
+}
+
+/// Limits that the server named (RFC 9422); absent where it named none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `RCPTMAX`.
+    pub recipients: Option<usize>,
+    /// `MAILMAX`.
+    pub messages: Option<usize>,
+}
+
+impl Limits {
+    /// Reads names and values in turn. What is not known, or no limit at all, is passed over.
+    fn parse<'a>(mut words: impl Iterator<Item = &'a str>) -> Self {
+        let mut limits = Self::default();
+        while let Some(word) = words.next() {
+            let limit = match word {
+                "RCPTMAX" => &mut limits.recipients,
+                "MAILMAX" => &mut limits.messages,
+                _ => continue,
+            };
+            *limit = words.next().and_then(|number| number.parse().ok()).filter(|&number| number > 0);
+        }
+        limits
+    }
 }
 
 impl Capabilities {
@@ -40,6 +69,8 @@ impl Capabilities {
             Some("CHUNKING") => self.chunking = true,
             Some("8BITMIME") => self.eight_bit = true,
             Some("SMTPUTF8") => self.smtputf8 = true,
+            Some("DSN") => self.dsn = true,
+            Some("LIMITS") => self.limits = Limits::parse(words),
             Some("STARTTLS") => self.starttls = true,
             Some("SIZE") => self.size = Some(words.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0)),
             Some("AUTH") => self.add_mechanisms(words),
@@ -83,11 +114,23 @@ mod tests {
             "SMTPUTF8",
             "AUTH plain LOGIN",
             "AUTH=LOGIN XOAUTH2",
-            "LIMITS RCPTMAX=100",
+            "DSN",
+            "limits foo bar=7 MAILMAX=20 rcptmax=100",
         ]);
         assert!(found.pipelining && found.chunking && found.eight_bit && found.smtputf8 && found.starttls);
+        assert_eq!(found.limits, Limits { recipients: Some(100), messages: Some(20) });
+        assert!(found.dsn);
         assert_eq!(found.size_limit(), Some(35_882_577));
         assert_eq!(found.auth, ["PLAIN", "LOGIN", "XOAUTH2"]);
+    }
+
+    #[test]
+    fn limits_that_are_none_are_passed_over() {
+        for line in
+            ["LIMITS", "LIMITS RCPTMAX", "LIMITS RCPTMAX=0 MAILMAX=-1", "LIMITS RCPTMAX=many", "LIMITSRCPTMAX=1"]
+        {
+            assert_eq!(parse(&["x", line]).limits, Limits::default(), "{line}");
+        }
     }
 
     #[test]

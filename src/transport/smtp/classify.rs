@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::reply::Malformed;
 use crate::diagnosis::table::{self, Fact};
+use crate::message::Envelope;
 use crate::net::resolve::is_missing;
 use crate::outcome::{Cause, Class, EnhancedCode, Failure, Reason, Reply, Step};
 use crate::provider::Link;
@@ -285,11 +286,43 @@ pub fn too_large(size: usize, limit: u64, link: &Link) -> Failure {
     failure(Class::Permanent, Step::Sender, Reason::TooLarge, &sentence, link)
 }
 
-/// The message needs an extension that the server does not offer.
+/// Somebody's address, or the header, is in more than ASCII, and the server does not offer SMTPUTF8. A domain alone is
+/// no reason: it has a form in ASCII.
 #[must_use]
-pub fn unsupported(extension: &str, what: &str, link: &Link) -> Failure {
-    let sentence = format!("The message has {what}, and {link} does not offer {extension} to carry it.");
-    failure(Class::Permanent, Step::Sender, Reason::Unsupported, &sentence, link)
+pub fn needs_smtputf8(envelope: &Envelope, open: &[usize], link: &Link) -> Failure {
+    let sender = envelope.sender().filter(|sender| sender.needs_smtputf8());
+    let recipients = open.iter().filter_map(|&place| envelope.recipients().get(place));
+    let recipient = recipients.into_iter().find(|recipient| recipient.needs_smtputf8());
+    let what = match (sender, recipient) {
+        (Some(sender), _) => format!("The sender {} is", sender.masked()),
+        (None, Some(recipient)) => format!("The recipient {} is", recipient.masked()),
+        (None, None) => "The header is declared SMTPUTF8 and".to_owned(),
+    };
+    let sentence = format!("{what} not ASCII, and {link} does not offer SMTPUTF8 to carry that.");
+    failure(Class::Permanent, Step::Sender, Reason::NeedsSmtpUtf8, &sentence, link)
+}
+
+/// What a recipient is told who could be reached by SMTPUTF8 only.
+#[must_use]
+pub fn recipient_needs_smtputf8(link: &Link) -> Reply {
+    let text = format!("The address is not ASCII, and {link} does not offer SMTPUTF8 to carry it (said by Sidepost)");
+    Reply { code: 550, enhanced: Some(EnhancedCode(5, 6, 7)), text }
+}
+
+/// The content is 8-bit and the server does not offer 8BITMIME. To encode it here would break every signature over it.
+#[must_use]
+pub fn needs_eight_bit(link: &Link) -> Failure {
+    let sentence = format!("The message has 8-bit content, and {link} does not offer 8BITMIME to carry it.");
+    failure(Class::Permanent, Step::Sender, Reason::NeedsEightBit, &sentence, link)
+}
+
+/// All recipients are to get the message or nobody is, and the server takes fewer of them at a time (RFC 9422).
+#[must_use]
+pub fn too_many_recipients(count: usize, limit: usize, link: &Link) -> Failure {
+    let sentence = format!(
+        "The message is for {count} recipients, all or nobody, and {link} takes {limit} at a time. Nothing was handed over."
+    );
+    failure(Class::Permanent, Step::Recipient, Reason::TooManyRecipients, &sentence, link)
 }
 
 /// No connection came free in time.

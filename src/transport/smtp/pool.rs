@@ -167,7 +167,8 @@ impl Pool {
     }
 
     fn is_fresh(&self, connection: &Connection) -> bool {
-        connection.messages < self.bounds.messages
+        let most = connection.session.capabilities.limits.messages.unwrap_or(usize::MAX).min(self.bounds.messages);
+        connection.messages < most
             && connection.idle_since.elapsed() < self.bounds.idle
             && connection.opened.elapsed() < LONGEST_LIFE
     }

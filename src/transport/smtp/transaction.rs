@@ -4,6 +4,7 @@
 //! (CHUNKING) or directly after it (DATA) unless all-or-nothing was asked for several recipients: then their answers
 //! are waited for, since content once sent cannot be taken back.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
@@ -11,7 +12,8 @@ use super::capabilities::Capabilities;
 use super::classify::{self, Lost};
 use super::outgoing::{Framing, Outgoing};
 use super::reply::Malformed;
-use crate::message::Message;
+use crate::message::dsn::Dsn;
+use crate::message::{Address, Message};
 use crate::outcome::{Class, Failure, Receipt, Reply, Step, Verdict};
 use crate::provider::Link;
 
@@ -117,13 +119,14 @@ impl<'a> Transaction<'a> {
         link: &'a Link,
     ) -> Result<Self, Failure> {
         check(message, capabilities, link)?;
+        let (open, lost) = chosen(message, open, capabilities, link)?;
         let mut transaction = Self {
             message,
             capabilities,
             link,
             queue: VecDeque::with_capacity(open.len() + 3),
             due: VecDeque::with_capacity(open.len() + 3),
-            recipients: Vec::with_capacity(open.len()),
+            recipients: Vec::with_capacity(open.len() + lost.len()),
             replies: 0,
             mail_accepted: false,
             content_is_out: false,
@@ -133,6 +136,10 @@ impl<'a> Transaction<'a> {
             failure: None,
             finish: None,
         };
+        if !lost.is_empty() {
+            let refusal = Verdict::Rejected(classify::recipient_needs_smtputf8(link));
+            transaction.recipients.extend(lost.into_iter().map(|place| (place, refusal.clone())));
+        }
         transaction.queue.extend(reset_first.then_some(Command::Reset));
         transaction.queue.push_back(Command::Mail);
         transaction.queue.extend(open.iter().map(|&place| Command::Recipient(place)));
@@ -416,14 +423,44 @@ fn check(message: &Message, capabilities: &Capabilities, link: &Link) -> Result<
         Some(limit) if size as u64 > limit => return Err(classify::too_large(size, limit, link)),
         _ => {}
     }
-    if message.envelope.needs_smtputf8() && !capabilities.smtputf8 {
-        let what = "an address whose local part is not ASCII";
-        return Err(classify::unsupported("SMTPUTF8", what, link));
-    }
     if message.content.is_eight_bit() && !capabilities.eight_bit {
-        return Err(classify::unsupported("8BITMIME", "8-bit content", link));
+        return Err(classify::needs_eight_bit(link));
     }
     Ok(())
+}
+
+/// The recipients of this transaction, and those who cannot be reached over this server at all.
+///
+/// Where not all are needed, who is beyond the server's limit is left for the next transaction, and who needs SMTPUTF8 in
+/// vain is refused alone.
+fn chosen<'o>(
+    message: &Message,
+    open: &'o [usize],
+    capabilities: &Capabilities,
+    link: &Link,
+) -> Result<(Cow<'o, [usize]>, Vec<usize>), Failure> {
+    let envelope = &message.envelope;
+    let is_lost = |place: &usize| envelope.recipients().get(*place).is_some_and(Address::needs_smtputf8);
+    let lost: Vec<_> = if capabilities.smtputf8 { Vec::new() } else { open.iter().copied().filter(is_lost).collect() };
+    let mut reachable = Cow::Borrowed(open);
+    if !lost.is_empty() {
+        reachable.to_mut().retain(|place| !is_lost(place));
+    }
+    let for_all = envelope.has_utf8_header() || envelope.sender().is_some_and(Address::needs_smtputf8);
+    let none_is_left = reachable.is_empty() || (message.all_or_nothing && !lost.is_empty());
+    if !capabilities.smtputf8 && (for_all || none_is_left) {
+        let reply = classify::recipient_needs_smtputf8(link);
+        let verdicts = lost.into_iter().map(|place| (place, Verdict::Rejected(reply.clone()))).collect();
+        return Err(Failure { recipients: verdicts, ..classify::needs_smtputf8(envelope, open, link) });
+    }
+    let limit = capabilities.limits.recipients.unwrap_or(usize::MAX);
+    if reachable.len() > limit {
+        if message.all_or_nothing {
+            return Err(classify::too_many_recipients(reachable.len(), limit, link));
+        }
+        reachable.to_mut().truncate(limit);
+    }
+    Ok((reachable, lost))
 }
 
 fn write_command(lines: &mut String, command: Command, message: &Message, capabilities: &Capabilities) {
@@ -432,7 +469,7 @@ fn write_command(lines: &mut String, command: Command, message: &Message, capabi
         Command::Reset => write!(lines, "RSET\r\n"),
         Command::Mail => write_mail(lines, message, capabilities),
         Command::Recipient(place) => match message.envelope.recipients().get(place) {
-            Some(address) => write!(lines, "RCPT TO:<{address}>\r\n"),
+            Some(address) => write_recipient(lines, address, place, message, capabilities),
             None => Ok(()),
         },
         Command::Data => write!(lines, "DATA\r\n"),
@@ -453,10 +490,38 @@ fn write_mail(lines: &mut String, message: &Message, capabilities: &Capabilities
     if message.content.is_eight_bit() {
         lines.push_str(" BODY=8BITMIME");
     }
-    if message.envelope.needs_smtputf8() {
+    if capabilities.smtputf8 && message.envelope.needs_smtputf8() {
         lines.push_str(" SMTPUTF8");
     }
+    if let Some(dsn) = wishes(message, capabilities) {
+        dsn.ret.iter().try_for_each(|ret| write!(lines, " RET={ret}"))?;
+        dsn.envid.iter().try_for_each(|envid| write!(lines, " ENVID={envid}"))?;
+    }
     write!(lines, "\r\n")
+}
+
+fn write_recipient(
+    lines: &mut String,
+    address: &Address,
+    place: usize,
+    message: &Message,
+    capabilities: &Capabilities,
+) -> std::fmt::Result {
+    write!(lines, "RCPT TO:<{address}>")?;
+    if let Some(wishes) = wishes(message, capabilities).and_then(|dsn| dsn.recipient(place)) {
+        wishes.notify.iter().try_for_each(|notify| write!(lines, " NOTIFY={notify}"))?;
+        wishes.original.iter().try_for_each(|original| write!(lines, " ORCPT={original}"))?;
+    }
+    write!(lines, "\r\n")
+}
+
+/// What the sender wants to be told, where the server can be told so.
+///
+/// To one without DSN the message goes as if nothing had been asked for (RFC 3461 section 5.2.2 (a)). With NOTIFY=NEVER
+/// that section would allow a null sender, so that nobody is told of a failure; but a provider takes mail from the
+/// account's own addresses only, and mail that arrives with one notice too many is better than mail that does not.
+fn wishes<'a>(message: &'a Message, capabilities: &Capabilities) -> Option<&'a Dsn> {
+    message.envelope.dsn().filter(|_| capabilities.dsn)
 }
 
 /// How the content goes out with this command; nothing where it does not.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sidepost::app::{self, Running};
 use sidepost::cli::client::{Request, Response};
 use sidepost::config::Config;
+use sidepost::net::listen::Address;
 
 const LISTENERS: [(&str, &str); 3] =
     [("HTTP_LISTEN", "127.0.0.1:0"), ("SMTP_LISTEN", "127.0.0.1:0"), ("ADMIN_LISTEN", "127.0.0.1:0")];
@@ -28,6 +29,8 @@ pub struct Sidecar {
     pub http: SocketAddr,
     pub smtp: SocketAddr,
     pub admin: SocketAddr,
+    /// Where the settings ask for it.
+    pub lmtp: Option<SocketAddr>,
     running: Running,
 }
 
@@ -38,7 +41,8 @@ impl Sidecar {
         let running = app::start(&config).expect("a start");
         let [http, smtp, admin] =
             [&running.http, &running.smtp, &running.admin].map(|addresses| addresses[0].tcp().expect("a port"));
-        Self { http, smtp, admin, running }
+        let lmtp = running.lmtp.first().and_then(Address::tcp);
+        Self { http, smtp, admin, lmtp, running }
     }
 
     pub async fn send(&self, message: &Value) -> Answer {

@@ -14,7 +14,7 @@ use super::super::{Server, answer};
 use super::{End, Session};
 use crate::delivery::budget::Hold;
 use crate::message::header::{self, Completed};
-use crate::message::{Address, Content, Id, Ingress, Submission};
+use crate::message::{Address, Content, Id, Submission};
 use crate::outcome::{EnhancedCode, Refusal};
 
 /// Room asked for where the client does not say how large the content is.
@@ -71,7 +71,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         while !self.take_dotted(&mut incoming) {
             self.more(&mut incoming).await?;
         }
-        self.finish(incoming).await
+        let replies = self.replies_due(&incoming.transaction);
+        self.finish(incoming, replies).await
     }
 
     /// Takes what has come; whether the content ended with it.
@@ -97,24 +98,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     ) -> Result<(), End> {
         let limit = self.server.rules.max_message_bytes;
         let incoming = self.incoming.take();
+        let transaction = first.as_deref().or_else(|| incoming.as_deref().map(|incoming| &incoming.transaction));
+        let replies = if chunk.last { transaction.map_or(1, |of| self.replies_due(of)) } else { 1 };
         let received = incoming.as_ref().map_or(0, |incoming| incoming.received).min(limit);
         if chunk.size > (limit - received) as u64 {
             self.count_spoiled(Spoiled::TooLarge);
-            return self.refuse_chunk(chunk.size, answer::spoiled(Spoiled::TooLarge, limit)).await;
+            return self.refuse_chunk(chunk.size, answer::spoiled(Spoiled::TooLarge, limit), replies).await;
         }
         let mut incoming = match (first, incoming) {
             (Some(transaction), _) => match self.begin(*transaction, chunk.size) {
                 Ok(incoming) => Box::new(incoming),
-                Err(refusal) => return self.refuse_chunk(chunk.size, answer::refused(&refusal)).await,
+                Err(refusal) => return self.refuse_chunk(chunk.size, answer::refused(&refusal), replies).await,
             },
             (None, Some(incoming)) => incoming,
             // The dialogue never asks for it.
-            (None, None) => return self.refuse_chunk(chunk.size, answer::spoiled(Spoiled::NoRoom, 0)).await,
+            (None, None) => return self.refuse_chunk(chunk.size, answer::spoiled(Spoiled::NoRoom, 0), replies).await,
         };
         self.receive_chunk(&mut incoming, chunk.size).await?;
         if chunk.last || incoming.decoder.is_spoiled() {
             self.dialogue.abandon();
-            return self.finish(*incoming).await;
+            return self.finish(*incoming, replies).await;
         }
         self.wire.say(taken);
         self.incoming = Some(incoming);
@@ -144,14 +147,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         count as u64
     }
 
-    async fn refuse_chunk(&mut self, size: u64, reply: Reply) -> Result<(), End> {
+    async fn refuse_chunk(&mut self, size: u64, reply: Reply, replies: usize) -> Result<(), End> {
         self.dialogue.abandon();
-        self.swallow(size, reply).await
+        self.swallow(size, reply, replies).await
     }
 
     /// Passes over the octets of a chunk that nobody wants, which would be taken for commands otherwise. Where that are
     /// more than two messages may have, the connection ends instead: the size is only what somebody claims.
-    pub(super) async fn swallow(&mut self, size: u64, reply: Reply) -> Result<(), End> {
+    pub(super) async fn swallow(&mut self, size: u64, reply: Reply, replies: usize) -> Result<(), End> {
         if size > 2 * self.server.rules.max_message_bytes as u64 {
             return Err(End::With(reply));
         }
@@ -161,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.wire.input.consume(count);
             left -= count as u64;
             if left == 0 {
-                return self.say(reply);
+                return self.say_to_each(&reply, replies);
             }
             self.flush().await?;
             let deadline = self.content_deadline(begun, size - left);
@@ -175,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn begin(&mut self, transaction: Transaction, expected: u64) -> Result<Incoming, Refusal> {
         let limit = self.server.rules.max_message_bytes;
         let bytes = usize::try_from(transaction.size.unwrap_or(expected)).unwrap_or(limit).min(limit);
-        let hold = self.server.relay.reserve(Ingress::Smtp, bytes)?;
+        let hold = self.server.relay.reserve(self.server.door, bytes)?;
         Ok(Incoming {
             transaction,
             decoder: Decoder::new(self.server.config.bare_newline, limit),
@@ -206,22 +209,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.wire.fill(deadline).await.map_err(|stop| End::of_wait(stop, SLOW))
     }
 
-    /// The content is complete: it is handed over, or refused for what it is.
-    async fn finish(&mut self, incoming: Incoming) -> Result<(), End> {
+    /// The content is complete: it is handed over, or refused for what it is. `replies` is how many are due.
+    async fn finish(&mut self, incoming: Incoming, replies: usize) -> Result<(), End> {
         let Incoming { transaction, decoder, room, .. } = incoming;
         let content = decoder.finish().and_then(|content| Ok((content, room.hold.ok_or(Spoiled::NoRoom)?)));
-        let reply = match content {
+        match content {
             Ok((content, hold)) => self.submit(transaction, content, hold).await,
             Err(why) => {
                 self.count_spoiled(why);
-                answer::spoiled(why, self.server.rules.max_message_bytes)
+                self.say_to_each(&answer::spoiled(why, self.server.rules.max_message_bytes), replies)
             }
-        };
-        self.say(reply)
+        }
     }
 
-    /// Hands the message over, and waits for what becomes of it.
-    async fn submit(&mut self, transaction: Transaction, content: Content, mut hold: Hold) -> Reply {
+    /// How many replies content deserves: in LMTP, one for each recipient.
+    fn replies_due(&self, transaction: &Transaction) -> usize {
+        if self.server.rules.lmtp { transaction.envelope.recipients().len() } else { 1 }
+    }
+
+    fn say_to_each(&mut self, reply: &Reply, times: usize) -> Result<(), End> {
+        (0..times).try_for_each(|_| self.say(reply.clone()))
+    }
+
+    /// Hands the message over, waits for what becomes of it, and tells.
+    async fn submit(&mut self, transaction: Transaction, content: Content, mut hold: Hold) -> Result<(), End> {
         let (id, now) = (Id::new(), SystemTime::now());
         let trace = self.trace(&transaction, id, now);
         let domain = domain_for_id(&transaction).unwrap_or(&self.server.rules.hostname);
@@ -229,22 +240,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         // Hardly ever more than is held, and then by our own header only.
         let _ = hold.resize(content.len());
         let recipients = transaction.envelope.recipients().to_vec();
-        let envelope = transaction.envelope;
-        let ingress = Ingress::Smtp;
-        let submission = Submission { id, ingress, envelope, content, message_id, findings, all_or_nothing: true };
+        // Many say SMTPUTF8 in case of need; to ask the provider for it without a need would only make it refuse.
+        let utf8_header = transaction.utf8 && header::is_in_utf8(&content);
+        let envelope = transaction.envelope.with_utf8_header(utf8_header);
+        let (ingress, all_or_nothing) = (self.server.door, !self.server.rules.lmtp);
+        let submission = Submission { id, ingress, envelope, content, message_id, findings, all_or_nothing };
         self.wire.release();
         let answer = self.server.relay.submit(submission, hold).await;
-        answer::answered(&answer, &recipients)
+        if all_or_nothing {
+            return self.say(answer::answered(&answer, &recipients));
+        }
+        answer.recipients.iter().try_for_each(|verdict| self.say(answer::about(verdict, &answer)))
     }
 
     /// The Received header (RFC 5321 section 4.4; the protocol's names are RFC 3848's and RFC 6531's).
     fn trace(&self, transaction: &Transaction, id: Id, now: SystemTime) -> String {
         let (helo, extended) =
             self.dialogue.hello().map_or(("unknown", false), |Hello { name, extended }| (name, *extended));
-        let protocol = match (transaction.utf8, extended) {
-            (true, _) => "UTF8SMTP",
-            (false, true) => "ESMTP",
-            (false, false) => "SMTP",
+        let protocol = match (self.server.rules.lmtp, transaction.utf8, extended) {
+            (true, true, _) => "UTF8LMTP",
+            (true, false, _) => "LMTP",
+            (false, true, _) => "UTF8SMTP",
+            (false, false, true) => "ESMTP",
+            (false, false, false) => "SMTP",
         };
         let us = (self.server.rules.hostname.as_str(), self.server.relay.policy().mark());
         header::received(helo, self.peer, us, protocol, id, now)
@@ -288,7 +306,7 @@ impl Room {
         }
         let hold = server
             .relay
-            .reserve(Ingress::Smtp, wanted)
+            .reserve(server.door, wanted)
             .map_err(|refusal| if refusal == Refusal::Draining { Spoiled::Draining } else { Spoiled::NoRoom })?;
         *self = Self { hold: Some(hold), bytes: wanted };
         Ok(())

@@ -8,7 +8,8 @@ use super::super::outgoing::no_slices;
 use super::super::reply;
 use super::*;
 use crate::message::content::BareNewline;
-use crate::message::{Address, Content, Envelope, Id};
+use crate::message::dsn::{EnvelopeId, Notify, OriginalRecipient, RecipientDsn, Ret};
+use crate::message::{Content, Envelope, Id};
 use crate::outcome::Reason;
 
 const PLAIN: &[&str] = &["x"];
@@ -303,7 +304,7 @@ fn what_the_server_cannot_carry_is_refused_before_a_word() {
     let refused = |message: &Message, lines: &[&str]| {
         Transaction::new(message, &[0], &capabilities(lines), false, &link).map(|_| ()).unwrap_err().reason
     };
-    assert_eq!(refused(&message, PIPELINING), Reason::Unsupported);
+    assert_eq!(refused(&message, PIPELINING), Reason::NeedsEightBit);
     assert_eq!(refused(&message, &["x", "8BITMIME", "SIZE 2"]), Reason::TooLarge);
 }
 
@@ -339,4 +340,102 @@ proptest! {
         places.dedup();
         prop_assert_eq!(places.len(), verdicts.len());
     }
+}
+
+// === What the server offers beyond the least ===
+
+const WISHES: &[&str] = &["x", "PIPELINING", "DSN"];
+
+fn with_wishes(recipients: usize) -> Message {
+    let mut dsn = Dsn::of(Ret::parse("HDRS"), EnvelopeId::parse("a+2Bb"));
+    let notify = Notify::parse("NEVER");
+    dsn.push(1, RecipientDsn { notify, original: OriginalRecipient::parse("rfc822;x@y.test") });
+    let message = message(recipients, true);
+    Message { envelope: message.envelope.with_dsn(dsn), ..message }
+}
+
+/// RFC 3461 section 5: said to who understands it, in the same flight.
+#[test]
+fn wishes_go_to_a_server_that_offers_dsn_and_to_no_other() {
+    let replies = ["250 a", "250 b", "250 c", "354 d", "250 e"];
+    let flights = "MAIL FROM:<s@a.test> RET=HDRS ENVID=a+2Bb\r\nRCPT TO:<r0@b.test>\r\n\
+                   RCPT TO:<r1@b.test> NOTIFY=NEVER ORCPT=rfc822;x@y.test\r\n|DATA\r\n|S: x\r\n\r\n..hi\r\n.\r\n|";
+    taken(WISHES, &with_wishes(2), &replies, flights, &["accepted", "accepted"]);
+    let flights = "MAIL FROM:<s@a.test> SIZE=13\r\nRCPT TO:<r0@b.test>\r\nRCPT TO:<r1@b.test>\r\n|DATA\r\n|S: x\r\n\r\n..hi\r\n.\r\n|";
+    taken(PIPELINING, &with_wishes(2), &replies, flights, &["accepted", "accepted"]);
+}
+
+fn refused_before_a_word(extensions: &[&str], message: &Message) -> Failure {
+    let (capabilities, link) = (capabilities(extensions), link());
+    let open: Vec<_> = (0..message.envelope.recipients().len()).collect();
+    Transaction::new(message, &open, &capabilities, false, &link).unwrap_err()
+}
+
+fn to(recipients: &[&str], all_or_nothing: bool) -> Message {
+    let addresses = recipients.iter().map(|text| Address::parse(text).unwrap()).collect();
+    let message = message(1, all_or_nothing);
+    Message { envelope: Envelope::new(message.envelope.sender().cloned(), addresses).unwrap(), ..message }
+}
+
+/// RFC 9422: where all or nobody is to get it, one transaction has to do.
+#[test]
+fn more_recipients_than_the_server_takes_go_in_several_transactions() {
+    let limited = &["x", "PIPELINING", "LIMITS RCPTMAX=2"];
+    let (wire, finish) = run(limited, &message(3, false), &["250", "250", "250", "354", "250"]);
+    assert!(wire.contains("<r0@b.test>") && wire.contains("<r1@b.test>") && !wire.contains("<r2@b.test>"), "{wire}");
+    assert_eq!(labels(&finish.result.unwrap().recipients), ["accepted", "accepted"], "of the third there is no word");
+    taken(
+        limited,
+        &message(2, true),
+        &["250", "250", "250", "354", "250"],
+        &wire.replace("DATA", "|DATA").replace("||", "|"),
+        &["accepted"; 2],
+    );
+    let failure = refused_before_a_word(limited, &message(3, true));
+    assert_eq!((failure.class, failure.reason), (Class::Permanent, Reason::TooManyRecipients));
+    assert!(failure.sentence.contains("takes 2 at a time") && failure.recipients.is_empty(), "{failure:?}");
+}
+
+/// RFC 6531 section 3.2: a domain has a form in ASCII, a local part has none.
+#[test]
+fn what_is_not_ascii_needs_smtputf8() {
+    let offered = &["x", "PIPELINING", "SMTPUTF8", "8BITMIME"];
+    let idn = to(&["a@b\u{fc}cher.example"], true);
+    let (wire, _) = run(PIPELINING, &idn, &["250", "250", "354", "250"]);
+    assert!(wire.contains("RCPT TO:<a@xn--bcher-kva.example>") && !wire.contains("SMTPUTF8"), "{wire}");
+    let two = ["a@b.test", "\u{e4}@b.test"];
+    let (wire, _) = run(offered, &to(&two, true), &["250", "250", "250", "354", "250"]);
+    assert!(wire.starts_with("MAIL FROM:<s@a.test> SMTPUTF8\r\n") && wire.contains("<\u{e4}@b.test>"), "{wire}");
+    let failure = refused_before_a_word(PIPELINING, &to(&two, true));
+    assert_eq!((failure.class, failure.reason), (Class::Permanent, Reason::NeedsSmtpUtf8));
+    assert!(
+        failure.sentence.contains("\u{e4}***@b.test") && labels(&failure.recipients) == ["rejected"],
+        "{failure:?}"
+    );
+    // Where not all are needed, the others get it.
+    let (wire, finish) = run(PIPELINING, &to(&two, false), &["250", "250", "354", "250"]);
+    assert!(!wire.contains("\u{e4}") && !wire.contains("SMTPUTF8"), "{wire}");
+    assert_eq!(labels(&finish.result.unwrap().recipients), ["rejected", "accepted"]);
+    let sender = Message {
+        envelope: to(&two[..1], false).envelope.with_sender(Address::parse("\u{f6}@a.test").ok()),
+        ..to(&two[..1], false)
+    };
+    assert!(refused_before_a_word(PIPELINING, &sender).sentence.contains("The sender \u{f6}***@a.test"));
+}
+
+/// RFC 6532: a header that was declared to be UTF-8 needs it too; one that was not is the old 8-bit mess, and goes as it is.
+#[test]
+fn a_declared_header_needs_smtputf8_and_8_bit_content_8bitmime() {
+    let eight_bit = |utf8_header| {
+        let message = to(&["a@b.test"], true);
+        let content = Content::from_bytes("Subject: \u{e4}\r\n\r\n\u{e4}\r\n".as_bytes(), BareNewline::Reject).unwrap();
+        Message { envelope: message.envelope.with_utf8_header(utf8_header), content, ..message }
+    };
+    let (wire, _) = run(&["x", "8BITMIME"], &eight_bit(false), &["250"]);
+    assert!(wire.starts_with("MAIL FROM:<s@a.test> BODY=8BITMIME\r\n"), "{wire}");
+    let (wire, _) = run(&["x", "8BITMIME", "SMTPUTF8"], &eight_bit(true), &["250"]);
+    assert!(wire.starts_with("MAIL FROM:<s@a.test> BODY=8BITMIME SMTPUTF8\r\n"), "{wire}");
+    assert_eq!(refused_before_a_word(&["x", "8BITMIME"], &eight_bit(true)).reason, Reason::NeedsSmtpUtf8);
+    let failure = refused_before_a_word(&["x", "SMTPUTF8"], &eight_bit(false));
+    assert_eq!((failure.class, failure.reason), (Class::Permanent, Reason::NeedsEightBit));
 }
