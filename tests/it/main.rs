@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod attacks;
 mod broken_links;
 mod chaos;
 mod cold;

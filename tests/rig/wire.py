@@ -216,7 +216,7 @@ def check_doors():
 
 def check_bare_newline():
     for end in (b"\n.\r\n", b"\n.\n", b"\r\n.\n"):
-        smtp = connect("plain")
+        smtp = connect("starttls")
         smtp.mail("sender@app.test")
         smtp.rcpt("someone@inbox.test")
         smtp.docmd("DATA")

@@ -416,10 +416,8 @@ fn what_is_not_ascii_needs_smtputf8() {
     let (wire, finish) = run(PIPELINING, &to(&two, false), &["250", "250", "354", "250"]);
     assert!(!wire.contains("\u{e4}") && !wire.contains("SMTPUTF8"), "{wire}");
     assert_eq!(labels(&finish.result.unwrap().recipients), ["rejected", "accepted"]);
-    let sender = Message {
-        envelope: to(&two[..1], false).envelope.with_sender(Address::parse("\u{f6}@a.test").ok()),
-        ..to(&two[..1], false)
-    };
+    let envelope = Envelope::new(Address::parse("\u{f6}@a.test").ok(), vec![Address::parse(two[0]).unwrap()]).unwrap();
+    let sender = Message { envelope, ..to(&two[..1], false) };
     assert!(refused_before_a_word(PIPELINING, &sender).sentence.contains("The sender \u{f6}***@a.test"));
 }
 
