@@ -18,7 +18,7 @@ PACKAGES=(
   libphp-phpmailer   # tests/clients: what PHP applications send with
   libsasl2-modules   # tests/clients: PLAIN and LOGIN for Postfix as a client
   msmtp              # tests/clients: a sendmail for scripts and cron
-  openssl            # tests/rig: certificates
+  openssl            # tests/rig: certificates; keys for DKIM
   php-cli            # tests/clients: runs PHPMailer
   postfix            # tests/rig: the provider; bench/: smtp-source and smtp-sink
   procps             # kill, for signals to a process of its own

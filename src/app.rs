@@ -135,7 +135,13 @@ pub fn relay(settings: &Settings, host: &str, lifecycle: &Lifecycle) -> Result<A
     let budget = Budget::new(settings.delivery.max_in_flight, settings.delivery.max_in_flight_bytes.0);
     let identity = identity(settings, host);
     let policy = Policy::new(&settings.policy, &identity.iter().map(String::as_str).collect::<Vec<_>>());
-    Ok(Arc::new(Relay::new(policy, delivery, budget, metrics, lifecycle.watch())))
+    let signer = settings.dkim.signer().map_err(unusable)?;
+    Ok(Arc::new(Relay::new(policy, delivery, budget, metrics, lifecycle.watch()).signing(signer)))
+}
+
+/// Keys were read once when the settings were checked, so this is rare: they changed in between.
+fn unusable(mistakes: Vec<(&str, String)>) -> StartError {
+    StartError(mistakes.into_iter().map(|(name, why)| format!("SIDEPOST_{name}: {why}")).collect::<Vec<_>>().join("\n"))
 }
 
 /// What replicas have in common, and other Sideposts have not. A login that is no address may be the same for all

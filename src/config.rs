@@ -17,7 +17,7 @@ use crate::net::listen;
 use crate::observe::{admin, log};
 use crate::provider::{self, Provider};
 use crate::transport::{capture, smtp as client};
-use crate::{app, cli, delivery, policy};
+use crate::{app, cli, delivery, dkim, policy};
 
 /// Everything that was set, by component.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Config {
     pub net: listen::Config,
     /// Our own rules.
     pub policy: policy::Config,
+    /// Signatures.
+    pub dkim: dkim::Config,
     /// Attempts and limits.
     pub delivery: delivery::Config,
     /// Start and end of the process.
@@ -62,6 +64,7 @@ pub fn settings() -> Vec<Setting> {
         listen::Config::SETTINGS,
         clients::Config::SETTINGS,
         policy::Config::SETTINGS,
+        dkim::Config::SETTINGS,
         delivery::Config::SETTINGS,
         capture::Config::SETTINGS,
         app::Config::SETTINGS,
@@ -100,6 +103,7 @@ impl Config {
             admin: env.read(),
             net: env.read(),
             policy: env.read(),
+            dkim: env.read(),
             delivery: env.read(),
             app: env.read(),
             log: env.read(),
@@ -121,6 +125,7 @@ impl Config {
             env.problem("HTTP_LISTEN", sentence);
         }
         self.policy.check(env);
+        self.dkim.signer().err().into_iter().flatten().for_each(|(name, sentence)| env.problem(name, sentence));
         if self.delivery.max_in_flight_bytes.0 < self.policy.max_message_bytes.0 {
             let sentence = "smaller than SIDEPOST_MAX_MESSAGE_BYTES: such a message could never pass".to_owned();
             env.problem("MAX_IN_FLIGHT_BYTES", sentence);

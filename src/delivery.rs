@@ -82,6 +82,14 @@ pub struct Delivered {
     pub result: Result<Reply, Failure>,
 }
 
+impl Delivered {
+    /// Nothing was tried.
+    #[must_use]
+    pub fn nothing(recipients: usize, failure: Failure) -> Self {
+        Self { attempts: 0, path: None, recipients: vec![Verdict::NotSent; recipients], result: Err(failure) }
+    }
+}
+
 /// Hands messages to the provider.
 #[derive(Debug)]
 pub struct Delivery {

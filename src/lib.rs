@@ -23,7 +23,8 @@
 //!
 //! 1. [`ingress::http`] asks the [`relay`] for room before it reads a body; what has no room is told to come back.
 //! 2. The JSON becomes a MIME message ([`message::mime`]) and, with its envelope, a [`message::Submission`].
-//! 3. [`relay::Relay::submit`] has the [`policy`] admit it as a [`message::Message`], or refuse it.
+//! 3. [`relay::Relay::submit`] has the [`policy`] admit it as a [`message::Message`], or refuse it; [`dkim`] may
+//!    sign what will leave.
 //! 4. [`delivery`] makes attempts along the [`provider`]'s paths until the deadline.
 //! 5. [`transport::smtp`] takes a warm connection, or opens one: name, connection, TLS, greeting, EHLO, login. MAIL,
 //!    RCPT and the content go out in one flight where the server allows it.
@@ -49,6 +50,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod diagnosis;
+pub mod dkim;
 pub mod ingress;
 pub mod lifecycle;
 pub mod message;

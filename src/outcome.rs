@@ -166,6 +166,8 @@ pub enum Reason {
     NoConnectionFree,
     /// The process is ending.
     ShuttingDown,
+    /// We could not sign it.
+    Unsigned,
     /// No answer came after the content.
     OutcomeUnknown,
 }
@@ -203,6 +205,7 @@ impl Reason {
             Self::ProviderBusy => "provider_busy",
             Self::NoConnectionFree => "no_connection_free",
             Self::ShuttingDown => "shutting_down",
+            Self::Unsigned => "unsigned",
             Self::OutcomeUnknown => "outcome_unknown",
         }
     }

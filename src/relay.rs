@@ -1,4 +1,4 @@
-//! The whole story on one screen: room for it, admit, deliver, count, answer.
+//! The whole story on one screen: room for it, admit, sign, deliver, count, answer.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use crate::delivery::budget::{Budget, Hold};
 use crate::delivery::{Delivered, Delivery};
 use crate::diagnosis::Diagnosis;
 use crate::diagnosis::table::INTERNAL;
+use crate::dkim::{SignError, Signer};
 use crate::lifecycle::Watch;
-use crate::message::{Ingress, Submission};
+use crate::message::{Ingress, Message, Submission};
 use crate::observe::log;
 use crate::observe::metrics::{Metrics, Snapshot};
 use crate::outcome::{Answer, Class, Failure, Outcome, Reason, Refusal, Step, Verdict};
@@ -21,6 +22,7 @@ use crate::transport::capture::Capture;
 #[derive(Debug)]
 pub struct Relay {
     policy: Policy,
+    signer: Option<Arc<Signer>>,
     delivery: Delivery,
     budget: Budget,
     metrics: Arc<Metrics>,
@@ -31,7 +33,13 @@ impl Relay {
     /// Puts the parts together.
     #[must_use]
     pub fn new(policy: Policy, delivery: Delivery, budget: Budget, metrics: Arc<Metrics>, lifecycle: Watch) -> Self {
-        Self { policy, delivery, budget, metrics, lifecycle }
+        Self { policy, signer: None, delivery, budget, metrics, lifecycle }
+    }
+
+    /// The same, with signatures where there is a signer.
+    #[must_use]
+    pub fn signing(self, signer: Option<Signer>) -> Self {
+        Self { signer: signer.map(Arc::new), ..self }
     }
 
     /// The rules, for ingresses that announce or check limits early.
@@ -139,7 +147,10 @@ impl Relay {
             }
             Ok(message) => {
                 self.metrics.admitted(message.content.len());
-                let Delivered { attempts, path, recipients, result } = self.delivery.deliver(&message).await;
+                let Delivered { attempts, path, recipients, result } = match self.signed(message).await {
+                    Ok(message) => self.delivery.deliver(&message).await,
+                    Err(failure) => Delivered::nothing(count, failure),
+                };
                 (
                     attempts,
                     path,
@@ -154,11 +165,36 @@ impl Relay {
         answer
     }
 
+    /// The message as it leaves. What takes long is done beside the tasks that wait for the network.
+    async fn signed(&self, message: Message) -> Result<Message, Failure> {
+        let Some(signer) = self.signer.clone() else { return Ok(message) };
+        let signed = if signer.is_slow(&message.content) {
+            tokio::task::spawn_blocking(move || signer.sign(message)).await.unwrap_or(Err(SignError))
+        } else {
+            signer.sign(message)
+        };
+        signed.map_err(|SignError| unsigned())
+    }
+
     fn count(&self, ingress: Ingress, answer: &Answer) {
         self.metrics.answered(ingress.label(), answer.outcome.label(), answer.elapsed);
         for verdict in &answer.recipients {
             self.metrics.recipient(verdict.label());
         }
+    }
+}
+
+/// Our own trouble: the message waits for a better moment, rather than leave without what proves its sender.
+fn unsigned() -> Failure {
+    Failure {
+        class: Class::Transient,
+        step: Step::Wait,
+        reason: Reason::Unsigned,
+        cause: &INTERNAL,
+        sentence: "The message could not be signed (SIDEPOST_DKIM_KEY_FILE); nothing was sent.".to_owned(),
+        reply: None,
+        retry_after: None,
+        recipients: Vec::new(),
     }
 }
 

@@ -12,12 +12,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("diagnosis", &["outcome"]),
     ("observe", &["diagnosis", "outcome", "message", "lifecycle", "net"]),
     ("policy", &["message", "outcome"]),
+    ("dkim", &["message"]),
     ("provider", &["net", "outcome"]),
     ("transport", &["diagnosis", "provider", "message", "outcome", "lifecycle", "net"]),
     ("delivery", &["transport", "diagnosis", "provider", "observe", "message", "outcome", "lifecycle"]),
-    ("relay", &["policy", "delivery", "diagnosis", "transport", "observe", "message", "outcome", "lifecycle"]),
+    ("relay", &["policy", "dkim", "delivery", "diagnosis", "transport", "observe", "message", "outcome", "lifecycle"]),
     ("ingress", &["relay", "delivery", "transport", "policy", "observe", "message", "outcome", "lifecycle", "net"]),
-    ("config", &["app", "cli", "ingress", "provider", "transport", "delivery", "policy", "observe", "net"]),
+    ("config", &["app", "cli", "ingress", "provider", "transport", "delivery", "policy", "dkim", "observe", "net"]),
     (
         "app",
         &[
@@ -28,6 +29,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "transport",
             "provider",
             "policy",
+            "dkim",
             "observe",
             "message",
             "lifecycle",

@@ -116,6 +116,7 @@ pub fn of(reason: Reason) -> &'static Cause {
             remedy: "Send less at once, or raise SIDEPOST_CONNECTIONS if the provider allows more.",
         },
         Reason::ShuttingDown => &Cause { name: "shutting_down", why: "", remedy: "Try again." },
+        Reason::Unsigned => &Cause { name: "unsigned", why: "", remedy: "Try again." },
         Reason::OutcomeUnknown => &Cause { name: "outcome_unknown", why: "", remedy: "" },
     }
 }
