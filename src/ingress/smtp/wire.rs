@@ -1,16 +1,17 @@
 //! One connection's bytes: lines and content in, replies out, each wait with its end.
 //!
-//! An idle connection holds no buffer: it is taken when bytes arrive, and given back before the next wait. The timer is
-//! set anew only when it rings too early, so that a busy connection never touches the clock's queue.
+//! A connection that waits for a command holds no buffer: what comes is read onto the stack, and only what came is kept.
+//! The timer is set anew only when it rings too early, so that a busy connection never touches the clock's queue.
 
 use std::future::{Future as _, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use memchr::memmem;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::reply::Reply;
@@ -103,6 +104,12 @@ impl Input {
         }
     }
 
+    /// Adds bytes, and holds no more than is unread.
+    fn add(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..std::mem::take(&mut self.at));
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Makes room to read into. What filled a whole buffer at once gets a larger one.
     fn make_room(&mut self) {
         if self.at == self.bytes.len() {
@@ -147,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub async fn spoke_early(&mut self) -> bool {
         // The runtime learns what a new socket holds only when it polls for events.
         tokio::task::yield_now().await;
-        poll_fn(|cx| Poll::Ready(matches!(self.poll_read(cx), Poll::Ready(Ok(count)) if count > 0))).await
+        poll_fn(|cx| Poll::Ready(matches!(self.poll_read_some(cx), Poll::Ready(Ok(count)) if count > 0))).await
     }
 
     /// Waits for more bytes of a command.
@@ -157,11 +164,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub async fn fill_idle(&mut self, deadline: Instant) -> Result<(), Stop> {
         self.input.release();
         poll_fn(|cx| {
-            let polled = self.poll_fill(deadline, Phase::Draining, cx);
-            if polled.is_pending() {
-                self.input.release();
-            }
-            polled
+            let read = self.poll_read_some(cx);
+            self.poll_wait(&read, deadline, Phase::Draining, cx)
         })
         .await
     }
@@ -171,11 +175,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     /// Why none came. At [`Phase::Ending`] the wait is over.
     pub async fn fill(&mut self, deadline: Instant) -> Result<(), Stop> {
-        poll_fn(|cx| self.poll_fill(deadline, Phase::Ending, cx)).await
+        poll_fn(|cx| {
+            let read = self.poll_read(cx);
+            self.poll_wait(&read, deadline, Phase::Ending, cx)
+        })
+        .await
     }
 
-    fn poll_fill(&mut self, deadline: Instant, end: Phase, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        match self.poll_read(cx) {
+    /// What a read comes to; where nothing came, whether there is reason to wait on.
+    fn poll_wait(
+        &mut self,
+        read: &Poll<io::Result<usize>>,
+        deadline: Instant,
+        end: Phase,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Stop>> {
+        match read {
             Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(())),
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Stop::Gone)),
             Poll::Pending => {}
@@ -189,6 +204,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.input.make_room();
         pin!(self.stream.read_buf(&mut self.input.bytes)).poll(cx)
+    }
+
+    /// Reads what a few commands need, by way of the stack.
+    fn poll_read_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = [const { MaybeUninit::uninit() }; READ];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        self.input.add(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
     }
 
     fn poll_deadline(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
@@ -223,10 +247,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.output.is_empty() {
             return Ok(());
         }
-        let written = timeout(WRITE_TIMEOUT, send(&mut self.stream, &self.output)).await;
+        let (mut sent, mut deadline) = (0, None);
+        let written = poll_fn(|cx| {
+            let polled = self.poll_send(&mut sent, cx);
+            if polled.is_ready() {
+                return polled;
+            }
+            // Hardly ever needed: the client's buffers have room for a reply.
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + WRITE_TIMEOUT);
+            self.poll_deadline(deadline, cx).map(|()| Err(Stop::Gone))
+        });
+        let written = written.await;
         self.output.clear();
         self.output.shrink_to(MOST_UNSENT);
-        matches!(written, Ok(Ok(()))).then_some(()).ok_or(Stop::Gone)
+        written
+    }
+
+    fn poll_send(&mut self, sent: &mut usize, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        let mut stream = Pin::new(&mut self.stream);
+        while *sent < self.output.len() {
+            match ready!(stream.as_mut().poll_write(cx, &self.output[*sent..])) {
+                Ok(written @ 1..) => *sent += written,
+                Ok(0) | Err(_) => return Poll::Ready(Err(Stop::Gone)),
+            }
+        }
+        stream.poll_flush(cx).map_err(|_| Stop::Gone)
     }
 
     /// Gives back what an empty buffer holds, before a wait for somebody else.
@@ -253,11 +298,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
         }
     }
-}
-
-async fn send<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
-    stream.write_all(bytes).await?;
-    stream.flush().await
 }
 
 type Reached = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -305,13 +345,18 @@ mod tests {
     /// Feeds the pieces and collects what comes out, `None` for a line that is too long.
     fn lines(pieces: &[&[u8]]) -> (Vec<Option<Vec<u8>>>, Input) {
         let (mut input, mut lines) = (Input::default(), Vec::new());
-        for piece in pieces {
+        for (turn, piece) in pieces.iter().enumerate() {
             let mut rest = *piece;
             while !rest.is_empty() {
                 input.make_room();
-                let room = input.bytes.capacity() - input.bytes.len();
+                // A connection reads in both ways, by turns.
+                let room = if turn % 2 == 0 { input.bytes.capacity() - input.bytes.len() } else { READ };
                 let (now, later) = rest.split_at(room.min(rest.len()));
-                input.bytes.extend_from_slice(now);
+                if turn % 2 == 0 {
+                    input.bytes.extend_from_slice(now);
+                } else {
+                    input.add(now);
+                }
                 rest = later;
                 while let Some(line) = input.line() {
                     lines.push(line.map(<[u8]>::to_vec).ok());
