@@ -30,7 +30,7 @@ use crate::diagnosis::{Diagnosis, Source, Way, is_of_the_path};
 use crate::lifecycle::{Phase, Watch};
 use crate::message::Message;
 use crate::observe::metrics::Metrics;
-use crate::outcome::{Class, Failure, Receipt, Reply, Step, Verdict};
+use crate::outcome::{Class, Failure, Reason, Receipt, Reply, Step, Verdict};
 use crate::provider::{Path, Provider, Tls};
 use crate::settings;
 use crate::transport::{Attempt, Job, Phases, Transport};
@@ -346,14 +346,6 @@ fn diagnosis(provider: &Provider) -> Diagnosis {
 }
 
 fn no_path() -> Failure {
-    Failure {
-        class: Class::Misconfigured,
-        step: Step::Wait,
-        reason: crate::outcome::Reason::Unsupported,
-        cause: &INTERNAL,
-        sentence: "The provider has no path at all.".to_owned(),
-        reply: None,
-        retry_after: None,
-        recipients: Vec::new(),
-    }
+    let (class, step, reason) = (Class::Misconfigured, Step::Wait, Reason::Unsupported);
+    Failure::new(class, step, reason, &INTERNAL, "The provider has no path at all.")
 }

@@ -333,6 +333,13 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// One about which the provider said nothing, and before which no verdict fell. `evidence` is what was seen.
+    #[must_use]
+    pub fn new(class: Class, step: Step, reason: Reason, cause: &'static Cause, evidence: &str) -> Self {
+        let (sentence, recipients) = (cause.explain(evidence), Vec::new());
+        Self { class, step, reason, cause, sentence, reply: None, retry_after: None, recipients }
+    }
+
     /// What was seen, without why and what to do.
     #[must_use]
     pub fn evidence(&self) -> &str {

@@ -208,16 +208,8 @@ fn for_each_original(mut verdicts: Vec<Verdict>, count: usize) -> Vec<Verdict> {
 
 /// A bug of ours ended the delivery in the middle; what the provider has, nobody knows.
 fn broken_off(id: String, message_id: String, recipients: usize) -> Answer {
-    let failure = Failure {
-        class: Class::Unconfirmed,
-        step: Step::Final,
-        reason: Reason::OutcomeUnknown,
-        cause: &INTERNAL,
-        sentence: "An error inside Sidepost ended the delivery: nobody knows whether the message was taken.".to_owned(),
-        reply: None,
-        retry_after: None,
-        recipients: Vec::new(),
-    };
+    let seen = "An error inside Sidepost ended the delivery: nobody knows whether the message was taken.";
+    let failure = Failure::new(Class::Unconfirmed, Step::Final, Reason::OutcomeUnknown, &INTERNAL, seen);
     Answer {
         id,
         message_id,

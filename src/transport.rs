@@ -133,14 +133,6 @@ impl Transport {
 
 /// A provider's paths and its transport are made together, so this is never seen; but it must be no panic either.
 fn no_such_path() -> Failure {
-    Failure {
-        class: Class::Misconfigured,
-        step: Step::Wait,
-        reason: Reason::Unsupported,
-        cause: &INTERNAL,
-        sentence: "The provider has no such path.".to_owned(),
-        reply: None,
-        retry_after: None,
-        recipients: Vec::new(),
-    }
+    let (class, step, reason) = (Class::Misconfigured, Step::Wait, Reason::Unsupported);
+    Failure::new(class, step, reason, &INTERNAL, "The provider has no such path.")
 }

@@ -90,16 +90,8 @@ mod tests {
     const CAUSE: Cause = Cause { name: "login_refused", why: "Because.", remedy: "Mend it." };
 
     fn refused_login() -> Failure {
-        Failure {
-            class: Class::Misconfigured,
-            step: Step::Auth,
-            reason: Reason::AuthRejected,
-            cause: &CAUSE,
-            sentence: CAUSE.explain("It said \"535 no\"."),
-            reply: None,
-            retry_after: None,
-            recipients: Vec::new(),
-        }
+        let (class, step, reason) = (Class::Misconfigured, Step::Auth, Reason::AuthRejected);
+        Failure::new(class, step, reason, &CAUSE, "It said \"535 no\".")
     }
 
     fn parsed(view: &View) -> Value {

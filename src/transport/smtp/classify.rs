@@ -75,8 +75,8 @@ pub fn refused(step: Step, reply: Reply, link: &Link) -> Failure {
     let reply = Reply { code, enhanced, text: masked(&text) };
     let (class, reason) = meaning(step, &reply);
     let cause = cause(step, reason, Some(&reply), link);
-    let sentence = cause.explain(&format!("{link} {} {}: it said \"{reply}\".", verb(class), object(step)));
-    Failure { class, step, reason, cause, sentence, reply: Some(reply), retry_after: None, recipients: Vec::new() }
+    let seen = format!("{link} {} {}: it said \"{reply}\".", verb(class), object(step));
+    Failure { reply: Some(reply), ..Failure::new(class, step, reason, cause, &seen) }
 }
 
 fn meaning(step: Step, reply: &Reply) -> (Class, Reason) {
@@ -335,16 +335,13 @@ pub fn no_connection_free(limit: Duration, link: &Link) -> Failure {
 /// This process is ending and the message has not been handed over.
 #[must_use]
 pub fn ending(step: Step) -> Failure {
-    let cause = table::of(Reason::ShuttingDown);
-    let sentence = cause.explain("This process is shutting down; nothing was handed over.");
-    let (class, reason) = (Class::Transient, Reason::ShuttingDown);
-    Failure { class, step, reason, cause, sentence, reply: None, retry_after: None, recipients: Vec::new() }
+    let reason = Reason::ShuttingDown;
+    let seen = "This process is shutting down; nothing was handed over.";
+    Failure::new(Class::Transient, step, reason, table::of(reason), seen)
 }
 
 fn failure(class: Class, step: Step, reason: Reason, evidence: &str, link: &Link) -> Failure {
-    let cause = cause(step, reason, None, link);
-    let sentence = cause.explain(evidence);
-    Failure { class, step, reason, cause, sentence, reply: None, retry_after: None, recipients: Vec::new() }
+    Failure::new(class, step, reason, cause(step, reason, None, link), evidence)
 }
 
 fn verb(class: Class) -> &'static str {
