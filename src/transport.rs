@@ -121,7 +121,7 @@ impl Transport {
         }
     }
 
-    /// Open connections to the provider, idle ones included.
+    /// Connections to the provider, idle ones and those being opened included.
     #[must_use]
     pub fn connections(&self) -> usize {
         match self {

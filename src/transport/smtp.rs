@@ -148,7 +148,7 @@ impl Smtp {
         })
     }
 
-    /// Open connections to the provider, idle ones included.
+    /// Connections to the provider, idle ones and those being opened included.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.pool.connections()
@@ -172,17 +172,22 @@ impl Smtp {
         let link = self.provider.link(&server);
         let limits = Limits { deadline: Instant::now() + WARM_UP, lifecycle };
         for _ in 0..self.warm {
-            match self.dialer.open(&server, &link, limits, &mut Phases::default()).await {
-                Ok(session) => {
-                    self.learn(&session);
-                    self.pool.keep(&server, session);
-                }
-                Err(failure) => {
-                    tracing::warn!(step = failure.step.label(), detail = failure.sentence, "no warm connection");
-                    return;
-                }
+            if let Err(failure) = self.warm_one(&server, &link, limits).await {
+                tracing::warn!(step = failure.step.label(), detail = failure.sentence, "no warm connection");
+                return;
             }
         }
+    }
+
+    /// Opens one connection more, unless messages have come meanwhile and opened all that there may be.
+    async fn warm_one(&self, server: &Server, link: &Link, limits: Limits<'_>) -> Result<(), Failure> {
+        let _turn = waited(self.pool.turn(server, 0), link, limits).await?;
+        let _dial = waited(self.pool.dial(server), link, limits).await?;
+        if self.pool.has_room(server) {
+            let connection = self.open(server, link, limits, &mut Phases::default()).await?;
+            self.pool.keep(server, connection);
+        }
+        Ok(())
     }
 
     /// One attempt along one server.
@@ -190,7 +195,7 @@ impl Smtp {
         let link = self.provider.link(server);
         let limits = Limits { deadline: job.deadline, lifecycle: job.lifecycle };
         let mut phases = Phases::default();
-        let result = match self.turn(server, &link, job.message.content.len(), limits).await {
+        let result = match waited(self.pool.turn(server, job.message.content.len()), &link, limits).await {
             Ok(turn) => {
                 let Sent { result, done } = self.send(server, &link, job, limits, &mut phases).await;
                 if let Some(connection) = done {
@@ -203,21 +208,6 @@ impl Smtp {
         Attempt { result, phases }
     }
 
-    async fn turn(
-        &self,
-        server: &Server,
-        link: &Link,
-        bytes: usize,
-        limits: Limits<'_>,
-    ) -> Result<Option<pool::Turn>, Failure> {
-        let started = Instant::now();
-        match limits.early(Duration::MAX, self.pool.turn(server, bytes)).await {
-            Ok(turn) => Ok(turn),
-            Err(Lost::Timeout(_)) => Err(classify::no_connection_free(started.elapsed(), link)),
-            Err(_) => Err(classify::ending(Step::Wait)),
-        }
-    }
-
     /// Sends over a warm connection, and over the next one where that turns out to be dead; the last is a new one.
     async fn send(&self, server: &Server, link: &Link, job: &Job<'_>, limits: Limits<'_>, phases: &mut Phases) -> Sent {
         let dial = loop {
@@ -225,7 +215,7 @@ impl Smtp {
                 return sent;
             }
             // Few at a time: many logins at once are answered with 454 by some, and count as an attack with others.
-            let dial = match self.dial(server, link, limits).await {
+            let dial = match waited(self.pool.dial(server), link, limits).await {
                 Ok(dial) => dial,
                 Err(failure) => return Sent::not(failure),
             };
@@ -234,15 +224,27 @@ impl Smtp {
                 break dial;
             }
         };
-        let session = match self.dialer.open(server, link, limits, phases).await {
-            Ok(session) => session,
+        let connection = match self.open(server, link, limits, phases).await {
+            Ok(connection) => connection,
             Err(failure) => return Sent::not(failure),
         };
         drop(dial);
-        self.learn(&session);
-        let connection = self.pool.adopt(session);
         let sent = self.run(connection, server, link, job, limits, phases).await;
         sent.unwrap_or_else(|| Sent::not(classify::lost(Step::Sender, &Lost::Closed, false, link)))
+    }
+
+    /// Opens a connection of the pool. On the heap: it is large, and gone by the time of the long waits.
+    async fn open(
+        &self,
+        server: &Server,
+        link: &Link,
+        limits: Limits<'_>,
+        phases: &mut Phases,
+    ) -> Result<Connection, Failure> {
+        let counted = self.pool.count();
+        let session = Box::pin(self.dialer.open(server, link, limits, phases)).await?;
+        self.learn(&session);
+        Ok(counted.adopt(session))
     }
 
     /// Sends over a warm connection, if there is one that lives.
@@ -261,15 +263,6 @@ impl Smtp {
             }
         }
         None
-    }
-
-    async fn dial(&self, server: &Server, link: &Link, limits: Limits<'_>) -> Result<Option<pool::Turn>, Failure> {
-        let started = Instant::now();
-        match limits.early(Duration::MAX, self.pool.dial(server)).await {
-            Ok(dial) => Ok(dial),
-            Err(Lost::Timeout(_)) => Err(classify::no_connection_free(started.elapsed(), link)),
-            Err(_) => Err(classify::ending(Step::Wait)),
-        }
     }
 
     /// Runs the message's transaction over one connection. Nothing where a warm one turns out to have been closed by
@@ -362,6 +355,20 @@ impl Smtp {
             After::Reuse | After::ReuseAfterReset => self.pool.put(server, connection),
             After::Close => Some(connection),
         }
+    }
+}
+
+/// Waits for leave to use or to open a connection.
+async fn waited(
+    leave: impl Future<Output = Option<pool::Turn>>,
+    link: &Link,
+    limits: Limits<'_>,
+) -> Result<Option<pool::Turn>, Failure> {
+    let started = Instant::now();
+    match limits.early(Duration::MAX, leave).await {
+        Ok(turn) => Ok(turn),
+        Err(Lost::Timeout(_)) => Err(classify::no_connection_free(started.elapsed(), link)),
+        Err(_) => Err(classify::ending(Step::Wait)),
     }
 }
 

@@ -188,6 +188,32 @@ async fn connections_can_be_opened_before_the_first_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_opened_early_waits_its_turn_and_counts() {
+    let script = Script::new().always(Step::Greeting, Action::good().after(Duration::from_secs(1)));
+    let provider = Provider::start(script);
+    let sidecar = through(&provider, &[("CONNECTIONS", "1"), ("CONNECTIONS_WARM", "1"), ("SEND_TIMEOUT", "10s")]);
+    assert!(provider.ledger.wait_until(Duration::from_secs(5), |counts| counts.connections == 1).await);
+    let open = "sidepost_connections{side=\"provider\"}";
+    assert_eq!(sidecar.count(open).await, 1, "one that is being opened is one of those that the provider sees");
+    assert_eq!(sidecar.send(&letter("to@example.org")).await.status, 200);
+    assert_eq!(provider.ledger.counts().connections, 1, "the message waited for the one that was being opened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_warm_up_does_not_add_to_what_messages_have_opened() {
+    let script = Script::new().always(Step::Ehlo, Action::good().after(Duration::from_millis(300)));
+    let provider = Provider::start(script);
+    let sidecar = through(&provider, &[("CONNECTIONS", "2"), ("CONNECTIONS_WARM", "2"), ("SEND_TIMEOUT", "20s")]);
+    let http = sidecar.http;
+    let send = || tokio::spawn(async move { crate::support::sidecar::send(http, &letter("to@example.org")).await });
+    let sends: Vec<_> = (0..30).map(|_| send()).collect();
+    for send in sends {
+        assert_eq!(send.await.unwrap().status, 200);
+    }
+    assert_eq!(provider.ledger.counts().most_open, 2, "never more than there may be");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn logins_are_few_at_a_time() {
     let script = Script::new().always(Step::Ehlo, Action::good().after(Duration::from_millis(700)));
     let provider = Provider::start(script);

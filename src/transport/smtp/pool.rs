@@ -113,9 +113,18 @@ impl Pool {
         Some(Turn { _turn: turn, _large: None })
     }
 
-    /// Puts a session that nobody has used yet among the idle ones.
-    pub fn keep(&self, server: &Server, session: Session) {
-        let connection = self.adopt(session);
+    /// Whether who has a turn may open one more connection although others lie idle, as the warm-up does. Never says
+    /// yes in error: a connection that changes hands counts twice for a moment.
+    pub fn has_room(&self, server: &Server) -> bool {
+        self.paths.get(server).is_some_and(|lane| {
+            let idle = lane.idle();
+            let turns_taken = self.bounds.connections.saturating_sub(lane.turns.available_permits());
+            idle.len() + turns_taken <= self.bounds.connections
+        })
+    }
+
+    /// Puts a connection that nobody has used yet among the idle ones.
+    pub fn keep(&self, server: &Server, connection: Connection) {
         if let Some(lane) = self.paths.get(server) {
             lane.idle().push(connection);
         }
@@ -138,19 +147,9 @@ impl Pool {
         }
     }
 
-    /// Makes a new session a connection of the pool.
-    pub fn adopt(&self, session: Session) -> Connection {
-        let now = Instant::now();
-        let counted = Counted::new(&self.open);
-        Connection {
-            session,
-            reset_first: false,
-            messages: 0,
-            was_idle: false,
-            opened: now,
-            idle_since: now,
-            _counted: counted,
-        }
+    /// Counts a connection that is about to be opened.
+    pub fn count(&self) -> Counted {
+        Counted::new(&self.open)
     }
 
     /// Takes a connection back after a message; gives it back where it has done its share.
@@ -173,7 +172,7 @@ impl Pool {
             && connection.opened.elapsed() < LONGEST_LIFE
     }
 
-    /// Open connections, idle ones included.
+    /// Connections, idle ones and those being opened included.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.open.load(Ordering::Relaxed)
@@ -201,14 +200,28 @@ impl Lane {
     }
 }
 
-/// One of the open connections in the count.
+/// One of the connections in the count, from before it is opened until it is closed.
 #[derive(Debug)]
-struct Counted(Arc<AtomicUsize>);
+pub struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
     fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
+    }
+
+    /// Makes the new session a connection of the pool.
+    pub fn adopt(self, session: Session) -> Connection {
+        let now = Instant::now();
+        Connection {
+            session,
+            reset_first: false,
+            messages: 0,
+            was_idle: false,
+            opened: now,
+            idle_since: now,
+            _counted: self,
+        }
     }
 }
 
