@@ -12,7 +12,6 @@ Everything it starts it ends. Root is needed for Postfix only: without it, Postf
 """
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ sys.dont_write_bytecode = True
 
 from lib import install, machine, report
 from lib.measure import Effort
-from lib.processes import Workshop
+from lib.processes import Workshop, end_on_signals
 from parts import http, instructions, memory, roundtrips, smtp, start
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,8 +45,7 @@ def arguments():
 
 def main():
     given = arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(f"ended by {signal.Signals(number).name}"))
+    end_on_signals()
     began = time.time()
     given.work.mkdir(parents=True, exist_ok=True)
     kit = install.everything(ROOT, given.work.resolve(), given.binary, given.only, given.peers)

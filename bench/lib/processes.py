@@ -1,18 +1,47 @@
 """Processes that end when the measurement ends, and what they use."""
 
+import contextlib
 import os
 import resource
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from .measure import until
 
+ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 TICK = os.sysconf("SC_CLK_TCK")
 DESCRIPTORS = 16384
+
+
+def end_on_signals():
+    """The first one ends what runs, in order; `timeout` sends two, and the second must not cut that short."""
+
+    def end(number, _):
+        for other in ENDS:
+            signal.signal(other, signal.SIG_IGN)
+        sys.exit(f"ended by {signal.Signals(number).name}")
+
+    for number in ENDS:
+        signal.signal(number, end)
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """Signals wait: a process that was started must be known before anything ends."""
+    came = []
+    handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 class Group:
@@ -105,10 +134,10 @@ class Workshop:
     def start(self, command, *, name, port=None, answers=True, **options):
         """Starts it with its output in a file, and waits until it listens."""
         log = self.path / f"{name}.log"
-        with log.open("ab") as output:
+        with log.open("ab") as output, undisturbed():
             options.setdefault("stdout", output)
             group = Group(command, stderr=output, **options)
-        self.groups.append(group)
+            self.groups.append(group)
         if port and answers:
             self.wait_for(group, port, log)
         return group
