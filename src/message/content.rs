@@ -245,7 +245,10 @@ impl ContentWriter {
         if !self.at_line_start || self.length == 0 {
             self.write(b"\r\n");
         }
-        self.full.push(self.current.freeze());
+        // Half of the last chunk may be empty; the message may wait for a minute.
+        let mut last = Vec::from(self.current);
+        last.shrink_to_fit();
+        self.full.push(last.into());
         let Self { length, eight_bit, has_nul, .. } = self;
         Ok(Content { chunks: self.full.into(), length, eight_bit, has_nul })
     }

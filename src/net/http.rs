@@ -202,6 +202,9 @@ fn http(patience: Patience) -> http1::Builder {
         .header_read_timeout(patience.idle)
         .max_header_size(LARGEST_HEAD)
         .max_headers(MOST_FIELDS)
+        // A peer that has said all may close its half and wait. And to look for that end while an answer is made, hyper
+        // would take another 8 kB.
+        .half_close(true)
         .max_buf_size(READ_BUFFER);
     http
 }

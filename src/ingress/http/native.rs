@@ -73,6 +73,8 @@ const VALUES_PER_RECIPIENT: usize = 8;
 pub(super) async fn send(State(api): State<Arc<Api>>, headers: HeaderMap, request: Body) -> Result<Response, Problem> {
     body::expect(&headers, "application/json")?;
     let preference = prefer::handling(&headers);
+    // They are slices of the connection's buffer, and would keep it until the answer.
+    drop(headers);
     let (mut bytes, mut hold) = body::json(&api, request).await?;
     json::unescape_slashes(&mut bytes);
     let policy = api.relay.policy();

@@ -1,6 +1,8 @@
 //! How long a step may take, and who else may end it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -31,6 +33,11 @@ impl Limits<'_> {
     /// # Errors
     /// [`Lost::Timeout`] or [`Lost::Ending`].
     pub async fn late<T>(&self, limit: Duration, step: impl Future<Output = T>) -> Result<T, Lost> {
+        let mut step = pin!(step);
+        // Most writes are done at once, and need neither timer nor watch.
+        if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(step.as_mut().poll(context))).await {
+            return Ok(done);
+        }
         tokio::select! {
             biased;
             done = step => Ok(done),

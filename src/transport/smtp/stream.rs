@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -123,9 +124,9 @@ impl Stream {
     }
 
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.input.reserve(READ_SIZE);
-        let mut piece = [0; READ_SIZE];
-        let mut buffer = ReadBuf::new(&mut piece);
+        // By way of the stack: a connection that waits, as a thousand may at once, holds no buffer.
+        let mut piece = [const { MaybeUninit::uninit() }; READ_SIZE];
+        let mut buffer = ReadBuf::uninit(&mut piece);
         ready!(self.transport.as_read().poll_read(context, &mut buffer))?;
         self.ended = buffer.filled().is_empty();
         self.input.extend_from_slice(buffer.filled());
