@@ -37,18 +37,20 @@ class Sidepost(Relay):
     name = "Sidepost"
 
     def __init__(self, kit, workshop, provider, *, name="sidepost", before=(), **settings):
-        """`settings` go over the defaults; `before` goes in front of the command."""
+        """`settings` go over the defaults; `before` goes in front of the command. Without a provider, mail is captured."""
         super().__init__(workshop)
         self.kit = kit
         self.http_port = workshop.port()
         self.admin_port = workshop.port()
         self.label = f"{name}-{self.port}"
         self.before = before
-        self.environment = {
+        there = {
             "SIDEPOST_PROVIDER": "smtp",
             "SIDEPOST_HOST": "127.0.0.1",
             "SIDEPOST_PORT": str(provider),
             "SIDEPOST_TLS": "none",
+        }
+        self.environment = (there if provider else {"SIDEPOST_PROVIDER": "capture"}) | {
             "SIDEPOST_SMTP_LISTEN": f"127.0.0.1:{self.port}",
             "SIDEPOST_HTTP_LISTEN": f"127.0.0.1:{self.http_port}",
             "SIDEPOST_ADMIN_LISTEN": f"127.0.0.1:{self.admin_port}",

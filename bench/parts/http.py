@@ -1,4 +1,4 @@
-"""HTTP JSON in, SMTP out: messages per second with wrk."""
+"""HTTP JSON in, SMTP out: messages per second with wrk; and without a provider, for what the handler alone costs."""
 
 import base64
 import json
@@ -11,6 +11,8 @@ from lib.measure import Run, summary
 from lib.relays import Sidepost
 
 LIVEZ = "GET /livez, which only answers 200"
+# The provider `capture`: everything but the dialogue, and the message is kept in memory.
+NOWHERE = "no provider"
 CONNECTIONS = 20
 
 SCRIPT = """
@@ -52,6 +54,7 @@ def measure(kit, workshop, effort):
     provider = smtp_sink(kit, workshop)
     own, _ = sink(kit, workshop)
     relays = {"smtp-sink": Sidepost(kit, workshop, provider), "the sink of ours": Sidepost(kit, workshop, own)}
+    relays[NOWHERE] = Sidepost(kit, workshop, None, name="capture")
     first = relays["smtp-sink"]
     seconds = 1 if effort.is_quick else 2
     contestants = {(LIVEZ, None): wrk(workshop, f"http://127.0.0.1:{first.admin_port}/livez", DONE, seconds, first.group)}
