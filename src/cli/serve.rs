@@ -27,10 +27,12 @@ pub fn run(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exit {
         Ok(runtime) => runtime,
         Err(why) => return failed(&why.to_string()),
     };
-    match runtime.block_on(serve(&config)) {
+    let exit = match runtime.block_on(serve(&config)) {
         Ok(()) => Exit::Ok,
         Err(StartError(sentence)) => failed(&sentence),
-    }
+    };
+    log::finish();
+    exit
 }
 
 fn failed(sentence: &str) -> Exit {

@@ -1,5 +1,8 @@
 //! Logs: one line per submission, JSON by default, addresses masked.
 
+mod output;
+
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tracing::{info, warn};
@@ -7,6 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::output::Output;
 use crate::message::{Address, Submission};
 use crate::outcome::{Answer, Class, Outcome};
 use crate::settings;
@@ -59,24 +63,40 @@ crate::words!(Addresses, "`masked`, `full` or `none`",
 
 /// Set once at start; the log is the one thing that the whole process shares.
 static ADDRESSES: AtomicU8 = AtomicU8::new(Addresses::Masked as u8);
+static OUTPUT: OnceLock<Output> = OnceLock::new();
 
 /// Starts logging to standard output. Only the first call of a process has an effect.
 pub fn start(config: &Config) {
     ADDRESSES.store(config.log_addresses as u8, Ordering::Relaxed);
     let level = config.log_level.0;
+    let output = || OUTPUT.get_or_init(|| Output::new(rustix::stdio::stdout()));
     // Another subscriber can be there already only in tests, where it is the same.
     let _ = match config.log_format {
         Format::Json => {
-            let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
+            let layer =
+                tracing_subscriber::fmt::layer().json().with_writer(output).flatten_event(true).with_target(false);
             let layer = layer.with_current_span(false).with_span_list(false);
             tracing_subscriber::registry().with(level).with(layer).try_init()
         }
         Format::Text => {
             let ansi = std::io::IsTerminal::is_terminal(&std::io::stdout());
-            let layer = tracing_subscriber::fmt::layer().with_target(false).with_ansi(ansi);
+            let layer = tracing_subscriber::fmt::layer().with_writer(output).with_target(false).with_ansi(ansi);
             tracing_subscriber::registry().with(level).with(layer).try_init()
         }
     };
+}
+
+/// Gives the last lines to whoever reads them, within a time limit.
+pub fn finish() {
+    if let Some(output) = OUTPUT.get() {
+        output.finish();
+    }
+}
+
+/// How many lines nobody read in time.
+#[must_use]
+pub fn lines_dropped() -> u64 {
+    OUTPUT.get().map_or(0, Output::dropped)
 }
 
 /// What the line of a submission says of who and what; taken before the submission is used up.

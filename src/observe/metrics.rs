@@ -8,7 +8,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use super::process;
+use super::{log, process};
 use crate::outcome::{Class, Refusal, Verdict};
 
 /// From the doors' point of view: seconds from complete submission to answer.
@@ -238,6 +238,8 @@ impl Metrics {
         let mut text = Vec::new();
         // Writing into a Vec cannot fail, and a scrape with a part missing beats none.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        let dropped = ("sidepost_log_lines_dropped_total", "Lines of the log that nobody read in time.");
+        process::line(&mut text, dropped.0, "counter", dropped.1, log::lines_dropped());
         process::render(&mut text);
         text
     }

@@ -1,13 +1,12 @@
 //! The process' own figures, under the names that every Prometheus client library uses.
 
+use std::fmt::Display;
 use std::io::Write as _;
 
 /// Appends what `/proc` tells; leaves out what it does not.
 pub fn render(out: &mut Vec<u8>) {
     let Some(stat) = Stat::read() else { return };
-    let mut line = |name: &str, kind: &str, help: &str, value: f64| {
-        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
-    };
+    let mut line = |name: &str, kind: &str, help: &str, value: f64| line(out, name, kind, help, value);
     line("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", stat.cpu_seconds);
     line("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", stat.resident_bytes);
     line("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", stat.virtual_bytes);
@@ -19,6 +18,12 @@ pub fn render(out: &mut Vec<u8>) {
         #[allow(clippy::cast_precision_loss, reason = "there are never 2^52 file descriptors")]
         line("process_open_fds", "gauge", "Number of open file descriptors.", open.count() as f64);
     }
+}
+
+/// One metric with one series.
+pub fn line(out: &mut Vec<u8>, name: &str, kind: &str, help: &str, value: impl Display) {
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
 }
 
 struct Stat {

@@ -18,6 +18,7 @@ mod contract;
 mod dkim;
 mod faults_played;
 mod listener;
+mod log_reader;
 mod memory;
 mod mixes;
 mod policies;
