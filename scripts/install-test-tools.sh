@@ -8,6 +8,7 @@ PACKAGES=(
   curl               # the README's HTTP examples, and OAuth over SMTP
   dovecot-core       # tests/rig: checks logins
   gcc                # links, and compiles the C in ring
+  iproute2           # a network namespace in which IPv6 swallows everything
   libc6-dev          # the same
   libdb5.3           # tests/clients: Exim, whose own package would replace Postfix, needs it and the next three
   libgnutls-dane0
@@ -18,6 +19,7 @@ PACKAGES=(
   libphp-phpmailer   # tests/clients: what PHP applications send with
   libsasl2-modules   # tests/clients: PLAIN and LOGIN for Postfix as a client
   msmtp              # tests/clients: a sendmail for scripts and cron
+  nftables           # what swallows it
   openssl            # tests/rig: certificates; keys for DKIM
   php-cli            # tests/clients: runs PHPMailer
   postfix            # tests/rig: the provider; bench/: smtp-source and smtp-sink

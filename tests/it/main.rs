@@ -30,3 +30,4 @@ mod sockets;
 mod support;
 mod through_the_rig;
 mod trying_again;
+mod two_families;
