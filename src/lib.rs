@@ -55,6 +55,7 @@ pub mod ingress;
 pub mod lifecycle;
 pub mod message;
 pub mod net;
+pub mod oauth;
 pub mod observe;
 pub mod outcome;
 pub mod policy;
