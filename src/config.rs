@@ -17,7 +17,7 @@ use crate::net::listen;
 use crate::observe::{admin, log};
 use crate::provider::{self, Provider};
 use crate::transport::{capture, smtp as client};
-use crate::{app, cli, delivery, dkim, policy};
+use crate::{app, cli, delivery, dkim, oauth, policy};
 
 /// Everything that was set, by component.
 #[derive(Clone, Debug)]
@@ -57,6 +57,7 @@ pub struct Config {
 pub fn settings() -> Vec<Setting> {
     let all: &[&[Setting]] = &[
         provider::config::Config::SETTINGS,
+        oauth::config::Config::SETTINGS,
         client::Config::SETTINGS,
         http::Config::SETTINGS,
         smtp::Config::SETTINGS,
@@ -92,9 +93,9 @@ impl Config {
         let mut env = Env::collect(variables, settings());
         let word = env.peek("provider");
         provider::config::lay_preset(&mut env, &word);
-        let chosen = env.read();
+        let (chosen, oauth) = (env.read(), env.read());
         let config = Self {
-            provider: provider::config::build(&chosen, &mut env),
+            provider: provider::config::build(&chosen, &oauth, &mut env),
             client: env.read(),
             capture: env.read(),
             http: env.read(),

@@ -20,9 +20,9 @@ pub mod tokens;
 use std::time::{Duration, SystemTime};
 
 pub use self::grant::Grant;
-pub use self::remedy::Cause;
 pub use self::tokens::Tokens;
 use crate::config::secret::Secret;
+use crate::outcome::Cause;
 
 /// Who issues the tokens, where that makes a difference to what an error means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

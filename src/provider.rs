@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::secret::Secret;
+use crate::oauth::Grant;
 use crate::outcome::Cause;
 
 /// How a connection is protected.
@@ -87,27 +88,41 @@ impl fmt::Display for Link {
 pub struct Credentials {
     /// The login name.
     pub username: String,
-    /// The password or key.
-    pub secret: Secret,
+    /// What shows that it is us.
+    pub proof: Proof,
     /// The only mechanism to use, where one was named.
     pub mechanism: Mechanism,
+}
+
+/// What shows that it is us.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// A password or key.
+    Password(Secret),
+    /// Tokens, which are fetched with this.
+    Token(Arc<Grant>),
 }
 
 /// Which SASL mechanism to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
-    /// PLAIN where it is offered, LOGIN otherwise.
+    /// PLAIN where it is offered, LOGIN otherwise; with tokens XOAUTH2, OAUTHBEARER otherwise.
     Auto,
     /// RFC 4616.
     Plain,
     /// The old mechanism that some servers offer alone.
     Login,
+    /// Google's and Microsoft's own way to show a token.
+    Xoauth2,
+    /// RFC 7628.
+    OauthBearer,
     /// No login, even if credentials are set.
     None,
 }
 
-crate::words!(Mechanism, "`auto`, `plain`, `login` or `none`",
-    "auto" => Self::Auto, "plain" => Self::Plain, "login" => Self::Login, "none" => Self::None);
+crate::words!(Mechanism, "`auto`, `plain`, `login`, `xoauth2`, `oauthbearer` or `none`",
+    "auto" => Self::Auto, "plain" => Self::Plain, "login" => Self::Login, "xoauth2" => Self::Xoauth2,
+    "oauthbearer" => Self::OauthBearer, "none" => Self::None);
 
 /// The provider in force.
 #[derive(Clone, Debug)]

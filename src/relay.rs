@@ -1,6 +1,7 @@
 //! The whole story on one screen: room for it, admit, sign, deliver, count, answer.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -11,8 +12,9 @@ use crate::diagnosis::table::INTERNAL;
 use crate::dkim::{SignError, Signer};
 use crate::lifecycle::Watch;
 use crate::message::{Ingress, Message, Submission};
+use crate::oauth::Status;
 use crate::observe::log;
-use crate::observe::metrics::{Metrics, Snapshot};
+use crate::observe::metrics::{Metrics, Snapshot, Tokens};
 use crate::outcome::{Answer, Class, Failure, Outcome, Reason, Refusal, Step, Verdict};
 use crate::policy::Policy;
 use crate::transport::Transport;
@@ -94,6 +96,7 @@ impl Relay {
             messages: self.budget.messages_in_flight(),
             bytes: self.budget.bytes_in_flight(),
             provider_connections: self.delivery.transport().connections(),
+            tokens: self.delivery.transport().tokens().map(|status| tokens(&status)).unwrap_or_default(),
         }
     }
 
@@ -204,6 +207,20 @@ fn for_each_original(mut verdicts: Vec<Verdict>, count: usize) -> Vec<Verdict> {
         verdicts.resize(count, only.clone());
     }
     verdicts
+}
+
+fn tokens(status: &Status) -> Tokens {
+    let unix = |time: Option<SystemTime>| {
+        time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0.0, |span| span.as_secs_f64())
+    };
+    Tokens {
+        expiry: unix(status.token_expires),
+        last_refresh: unix(status.last_refresh),
+        failing_since: unix(status.failing_since),
+        refresh_token_since: unix(status.refresh_token_since),
+        refresh_token_expiry: unix(status.refresh_token_expires),
+        requests: [status.requests.granted, status.requests.refused, status.requests.failed],
+    }
 }
 
 /// A bug of ours ended the delivery in the middle; what the provider has, nobody knows.

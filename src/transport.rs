@@ -12,6 +12,7 @@ use self::smtp::Smtp;
 use crate::diagnosis::table::INTERNAL;
 use crate::lifecycle::Watch;
 use crate::message::Message;
+use crate::oauth::Status;
 use crate::outcome::{Class, Failure, Reason, Receipt, Step};
 use crate::provider::Path;
 
@@ -118,6 +119,15 @@ impl Transport {
         match self {
             Self::Smtp(smtp) => smtp.recipient_limit(),
             Self::Capture(_) => usize::MAX,
+        }
+    }
+
+    /// What is known about the tokens for the login, if that is by tokens.
+    #[must_use]
+    pub fn tokens(&self) -> Option<Status> {
+        match self {
+            Self::Smtp(smtp) => smtp.tokens(),
+            Self::Capture(_) => None,
         }
     }
 

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::form::{Form, Secrets};
-use super::remedy::{self, Cause, Flow, Refusal};
+use super::remedy::{self, Flow, Refusal};
 use super::said::shown;
 use super::{Kind, Trouble, Vendor};
 use crate::config::secret::Secret;
 use crate::net::client::{Answer, Broken, Client, Url};
+use crate::outcome::Cause;
 
 /// What a token lasts whose issuer does not say (RFC 6749 section 5.1 only recommends it).
 const USUAL_LIFE: Duration = Duration::from_secs(3600);

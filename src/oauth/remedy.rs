@@ -8,26 +8,7 @@ mod rows;
 
 use self::rows::ROWS;
 use super::{Kind, Vendor};
-
-/// Why something fails and what to do about it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Cause {
-    /// The word for metrics, logs and answers.
-    pub name: &'static str,
-    /// What is behind it, in a sentence; empty where what was seen says it all.
-    pub why: &'static str,
-    /// What to do, with the names of our own settings; empty where there is nothing but to wait.
-    pub remedy: &'static str,
-}
-
-impl Cause {
-    /// What was seen, why, and what to do, as one text.
-    #[must_use]
-    pub fn explain(&self, evidence: &str) -> String {
-        let parts = [evidence, self.why, self.remedy];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-    }
-}
+use crate::outcome::Cause;
 
 /// The kinds of exchange with an issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,6 +21,8 @@ const MESSAGE_BYTES: &[f64] =
 pub const PHASES: [&str; 4] = ["connect", "tls", "login", "send"];
 /// How a login can end.
 pub const LOGINS: [&str; 3] = ["accepted", "refused", "failed"];
+/// How a request for a token can end.
+pub const TOKEN_RESULTS: [&str; 3] = ["granted", "refused", "failed"];
 /// Refusals that the ingresses themselves make, before there is a submission.
 const FORM_REASONS: [&str; 4] = ["malformed", "forbidden", "unauthorized", "connection_limit"];
 
@@ -33,6 +35,25 @@ pub struct Snapshot {
     pub bytes: usize,
     /// Connections to the provider, idle ones included.
     pub provider_connections: usize,
+    /// Tokens, where they are what we log in with.
+    pub tokens: Tokens,
+}
+
+/// The times of what we log in with, in seconds since 1970, and how often it was asked for; 0 where there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokens {
+    /// When the access token ends.
+    pub expiry: f64,
+    /// When the last one came.
+    pub last_refresh: f64,
+    /// Since when none can be had.
+    pub failing_since: f64,
+    /// Since when the refresh token is known.
+    pub refresh_token_since: f64,
+    /// When the refresh token ends, if that was announced.
+    pub refresh_token_expiry: f64,
+    /// Requests, in the order of [`TOKEN_RESULTS`].
+    pub requests: [u64; 3],
 }
 
 /// All metrics of the process.
@@ -53,7 +74,24 @@ pub struct Metrics {
     connections: IntGaugeVec,
     last_success: Gauge,
     last_attempt: Gauge,
+    token_times: [Gauge; 5],
+    token_requests: IntCounterVec,
 }
+
+/// Names and meanings, in the order of the times of [`Tokens`].
+const TOKEN_TIMES: [(&str, &str); 5] = [
+    ("sidepost_oauth_token_expiry_timestamp_seconds", "When the access token for the login ends; 0 without one."),
+    ("sidepost_oauth_last_refresh_timestamp_seconds", "When the last access token came; 0 before the first."),
+    ("sidepost_oauth_failing_since_timestamp_seconds", "Since when no access token can be had; 0 while one can."),
+    (
+        "sidepost_oauth_refresh_token_since_timestamp_seconds",
+        "Since when the refresh token in use is known, which is at least that old; 0 without one.",
+    ),
+    (
+        "sidepost_oauth_refresh_token_expiry_timestamp_seconds",
+        "When the refresh token ends, where its issuer announces it; else 0.",
+    ),
+];
 
 impl Metrics {
     /// Registers everything, each label set at zero. `paths` are the ways to the provider, `ingresses` the doors.
@@ -139,6 +177,13 @@ impl Metrics {
                     "When the provider was last asked; 0 before the first.",
                 )?,
             )?,
+            token_times: token_times(&registry)?,
+            token_requests: counters(
+                &registry,
+                "sidepost_oauth_requests_total",
+                "Requests for an access token, by result.",
+                &["result"],
+            )?,
             registry,
         };
         let build = registered(
@@ -167,6 +212,7 @@ impl Metrics {
             }
         }
         PHASES.iter().for_each(|phase| drop(self.attempt_seconds.with_label_values(&[phase])));
+        TOKEN_RESULTS.iter().for_each(|result| drop(self.token_requests.with_label_values(&[result])));
         LOGINS.iter().for_each(|result| drop(self.logins.with_label_values(&[result])));
         Verdict::LABELS.iter().for_each(|verdict| drop(self.recipients.with_label_values(&[verdict])));
         for side in ["ingress", "provider"] {
@@ -235,6 +281,7 @@ impl Metrics {
         self.in_flight_messages.set(signed(now.messages));
         self.in_flight_bytes.set(signed(now.bytes));
         self.connections.with_label_values(&["provider"]).set(signed(now.provider_connections));
+        self.set_tokens(&now.tokens);
         let mut text = Vec::new();
         // Writing into a Vec cannot fail, and a scrape with a part missing beats none.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
@@ -243,6 +290,26 @@ impl Metrics {
         process::render(&mut text);
         text
     }
+}
+
+impl Metrics {
+    fn set_tokens(&self, now: &Tokens) {
+        let times =
+            [now.expiry, now.last_refresh, now.failing_since, now.refresh_token_since, now.refresh_token_expiry];
+        self.token_times.iter().zip(times).for_each(|(gauge, time)| gauge.set(time));
+        for (result, total) in TOKEN_RESULTS.iter().zip(now.requests) {
+            let counter = self.token_requests.with_label_values(&[result]);
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
+    }
+}
+
+fn token_times(registry: &Registry) -> prometheus::Result<[Gauge; 5]> {
+    let gauge = |place: usize| {
+        let (name, help) = TOKEN_TIMES[place];
+        registered(registry, Gauge::new(name, help)?)
+    };
+    Ok([gauge(0)?, gauge(1)?, gauge(2)?, gauge(3)?, gauge(4)?])
 }
 
 /// One client's connection in the gauge; leaves it when dropped.
@@ -294,7 +361,13 @@ mod tests {
     }
 
     fn text(metrics: &Metrics) -> String {
-        String::from_utf8(metrics.render(Snapshot { messages: 3, bytes: 4096, provider_connections: 2 })).unwrap()
+        String::from_utf8(metrics.render(Snapshot {
+            messages: 3,
+            bytes: 4096,
+            provider_connections: 2,
+            tokens: Tokens::default(),
+        }))
+        .unwrap()
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Tls;
 use super::Tls::{Implicit, StartTls};
+use crate::oauth::config::Family;
 use crate::outcome::Cause;
 
 /// What is known of a provider.
@@ -23,6 +24,20 @@ pub struct Preset {
     pub connection_messages: usize,
     /// What to do when the login is refused.
     pub login_refused: Cause,
+}
+
+impl Preset {
+    /// Whose tokens it takes.
+    #[must_use]
+    pub fn oauth(&self) -> Family {
+        match self.name {
+            "gmail" | "google-workspace-relay" => Family::Google,
+            "microsoft365" => Family::Microsoft,
+            "outlook" => Family::PersonalMicrosoft,
+            "smtp" => Family::Any,
+            _ => Family::No,
+        }
+    }
 }
 
 /// How the login name comes about, and what the secret is.

@@ -6,6 +6,7 @@
 mod capabilities;
 pub mod classify;
 mod connect;
+mod entry;
 mod limits;
 mod outgoing;
 mod pool;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 
 use self::classify::Lost;
 use self::connect::{Dialer, Session};
+use self::entry::Entry;
 use self::limits::Limits;
 use self::outgoing::Outgoing;
 use self::pool::{Bounds, Connection, Pool};
@@ -32,8 +34,10 @@ use self::transaction::{After, Finish, Next, Transaction, Waiting};
 use super::{Attempt, Job, Phases};
 use crate::config::value::Value;
 use crate::lifecycle::Watch;
+use crate::net::client::{Client, Patience};
 use crate::net::resolve::Resolver;
 use crate::net::tls;
+use crate::oauth::Status;
 use crate::outcome::{Failure, Receipt, Step};
 use crate::provider::{Link, Provider, Server};
 use crate::settings;
@@ -130,13 +134,16 @@ impl Smtp {
             messages: config.connection_messages,
             idle: config.connection_idle,
         };
+        let tls = tls::Tls::new(&files)?;
+        let patience = Patience { connect: config.connect_timeout, answer: config.reply_timeout };
+        let client = Client::new(tls.clone(), patience);
         Ok(Self {
             warm: config.connections_warm.0.min(config.connections),
             dialer: Dialer {
                 resolver: Resolver::default(),
-                tls: tls::Tls::new(&files)?,
+                tls,
                 helo_name: config.helo_name.clone().map(|name| name.0).or_else(|| crate::net::name::full(host)),
-                credentials: provider.credentials.clone(),
+                entry: provider.credentials.as_ref().map(|credentials| Entry::new(credentials, client)),
                 connect_timeout: config.connect_timeout,
                 reply_timeout: config.reply_timeout,
             },
@@ -163,6 +170,12 @@ impl Smtp {
     fn learn(&self, session: &Session) {
         let limit = session.capabilities.limits.recipients.unwrap_or(usize::MAX);
         self.recipient_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// What is known about the tokens for the login, if that is by tokens.
+    #[must_use]
+    pub fn tokens(&self) -> Option<Status> {
+        Some(self.dialer.entry.as_ref()?.tokens()?.status())
     }
 
     /// Opens the connections that are asked for at the start, to the first server. What fails is left to the first

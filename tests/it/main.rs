@@ -21,6 +21,7 @@ mod listener;
 mod log_reader;
 mod memory;
 mod mixes;
+mod oauth;
 mod policies;
 mod sendmail;
 mod settings;

@@ -12,6 +12,7 @@ pub mod callers;
 pub mod certificates;
 pub mod crowd;
 pub mod faults;
+pub mod issuer;
 pub mod lines;
 pub mod provider;
 pub mod rig;

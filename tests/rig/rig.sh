@@ -110,6 +110,13 @@ make_users() {
   } >"$dir/users"
 }
 
+# The key with which a test signs tokens (HS256), where Dovecot looks for it.
+make_token_key() {
+  local dir=$DIR/dovecot/tokens/default/HS256
+  mkdir -p "$dir"
+  [[ -s $dir/default ]] || openssl rand -base64 48 | tr -d '\n' >"$dir/default"
+}
+
 # authority NAME: a self-signed issuer.
 authority() {
   openssl req -x509 -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
@@ -184,7 +191,7 @@ pick_ports() {
 quietly() { timeout 20 "$@" </dev/null >>"$DIR/log/start.log" 2>&1; }
 
 start_dovecot() {
-  fill dovecot/dovecot.conf
+  fill dovecot/dovecot.conf dovecot/token.conf
   local file
   for file in "$HERE"/dovecot/auth.d/*.conf; do
     fill "dovecot/auth.d/${file##*/}"
@@ -261,6 +268,7 @@ PLAIN_PORT=$PLAIN_PORT
 USERNAME=$USERNAME
 PASSWORD=$PASSWORD
 PASSWORD_FILE=$DIR/dovecot/password
+TOKEN_KEY_FILE=$DIR/dovecot/tokens/default/HS256/default
 ODD_USERNAME=$ODD_USERNAME
 ODD_PASSWORD_FILE=$DIR/dovecot/password-odd
 MAILDIR=$DIR/Maildir
@@ -297,6 +305,7 @@ start_rig() {
   # The first one is left by a Dovecot that was killed, and its number may be another process's by now.
   rm -f "$DIR/dovecot/run/master.pid" "$DIR"/rig.env "$DIR"/rig.json "$DIR"/log/*.log
   make_users
+  make_token_key
   make_certificates >>"$DIR/log/start.log" 2>&1 || fail "the certificates could not be made"
   start_dovecot
   start_postfix

@@ -1,7 +1,8 @@
 //! The rows, the more particular ones first.
 
 use super::super::{Kind, Vendor};
-use super::{BUSY, CLOCK, Cause, Flow, Row, THROTTLED};
+use super::{BUSY, CLOCK, Flow, Row, THROTTLED};
+use crate::outcome::Cause;
 
 const fn row(vendor: Option<Vendor>, error: &'static str, marks: &'static [&'static str], cause: Cause) -> Row {
     Row { vendor, flow: None, error, marks, kind: Kind::Refused, cause }

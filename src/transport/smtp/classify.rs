@@ -3,6 +3,8 @@
 //! The first digit does not decide alone. Some providers put lasting refusals into 4yz and passing ones into 5yz,
 //! and our own trouble (login, sender identity, certificate) must never look like the message's fault.
 
+pub mod token;
+
 use std::io;
 use std::time::Duration;
 
@@ -83,6 +85,10 @@ fn meaning(step: Step, reply: &Reply) -> (Class, Reason) {
     let text = reply.text.to_lowercase();
     if let Some((_, class, reason)) = WORDS.iter().find(|(words, ..)| text.contains(words)) {
         return (*class, *reason);
+    }
+    // The reason for which a token is refused comes as a challenge; some close the connection behind it.
+    if step == Step::Auth && reply.code == 334 {
+        return (Class::Misconfigured, Reason::AuthRejected);
     }
     if !reply.is_permanent() {
         return passing(step, reply, &text);

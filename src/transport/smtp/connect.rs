@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -9,16 +10,18 @@ use tokio::time::Instant;
 
 use super::capabilities::Capabilities;
 use super::classify::{self, Lost};
+use super::entry::{Entry, Key};
 use super::limits::Limits;
 use super::outgoing::Outgoing;
 use super::reply::RawReply;
-use super::sasl::Login;
+use super::sasl::{self, Login, Shown};
 use super::stream::Stream;
 use crate::net::dial;
 use crate::net::resolve::Resolver;
 use crate::net::tls::Tls;
-use crate::outcome::{Failure, Step};
-use crate::provider::{self, Credentials, Link, Server};
+use crate::oauth::{AccessToken, Tokens};
+use crate::outcome::{Failure, Reason, Step};
+use crate::provider::{self, Link, Server};
 use crate::transport::{LoginResult, Phases};
 
 /// Opens sessions.
@@ -31,7 +34,7 @@ pub struct Dialer {
     /// The name we give in EHLO; without one, the address that we come from (RFC 5321 section 4.1.4).
     pub helo_name: Option<String>,
     /// How to log in, if at all.
-    pub credentials: Option<Credentials>,
+    pub entry: Option<Entry>,
     /// How long name lookup and connection may take, and each TLS handshake.
     pub connect_timeout: Duration,
     /// How long the answer to a command may take.
@@ -55,10 +58,13 @@ struct Opening<'a> {
     limits: Limits<'a>,
     phases: &'a mut Phases,
     helo_name: String,
+    /// The token that was shown.
+    token: Option<AccessToken>,
 }
 
 impl Dialer {
-    /// Opens a session along the server.
+    /// Opens a session along the server. A token that is refused is replaced and shown once more, over a new connection:
+    /// some servers close the one on which they said no.
     ///
     /// # Errors
     /// The link that broke, as a [`Failure`].
@@ -69,24 +75,47 @@ impl Dialer {
         limits: Limits<'_>,
         phases: &mut Phases,
     ) -> Result<Session, Failure> {
-        let mut opening = Opening { dialer: self, server, link, limits, phases, helo_name: String::new() };
-        let tcp = opening.connect().await?;
-        let (stream, capabilities) = match server.tls {
-            provider::Tls::None => opening.greet(Stream::plain(tcp)).await?,
-            provider::Tls::Implicit => {
-                let stream = opening.handshake(tcp).await?;
-                opening.greet(stream).await?
+        let mut opening = Opening { dialer: self, server, link, limits, phases, helo_name: String::new(), token: None };
+        match (opening.open().await, self.entry.as_ref().and_then(Entry::tokens), opening.token.take()) {
+            (Err(failure), Some(tokens), Some(token)) if failure.reason == Reason::AuthRejected => {
+                opening.open_again(tokens, &token, failure).await
             }
-            provider::Tls::StartTls => {
-                let (stream, capabilities) = opening.greet(Stream::plain(tcp)).await?;
-                opening.start_tls(stream, &capabilities).await?
-            }
-        };
-        opening.log_in(stream, capabilities).await
+            (opened, ..) => opened,
+        }
     }
 }
 
 impl Opening<'_> {
+    async fn open(&mut self) -> Result<Session, Failure> {
+        let tcp = self.connect().await?;
+        let (stream, capabilities) = match self.server.tls {
+            provider::Tls::None => self.greet(Stream::plain(tcp)).await?,
+            provider::Tls::Implicit => {
+                let stream = self.handshake(tcp).await?;
+                self.greet(stream).await?
+            }
+            provider::Tls::StartTls => {
+                let (stream, capabilities) = self.greet(Stream::plain(tcp)).await?;
+                self.start_tls(stream, &capabilities).await?
+            }
+        };
+        self.log_in(stream, capabilities).await
+    }
+
+    /// Once more with another token, if there is one.
+    async fn open_again(
+        &mut self,
+        tokens: &Arc<Tokens>,
+        refused: &AccessToken,
+        failure: Failure,
+    ) -> Result<Session, Failure> {
+        match self.limits.early(Duration::MAX, tokens.instead_of(refused)).await {
+            Ok(Some(Ok(_))) => self.open().await,
+            Ok(Some(Err(trouble))) => Err(classify::token::none(&trouble, self.link)),
+            Ok(None) | Err(_) => Err(failure),
+        }
+    }
+
     async fn connect(&mut self) -> Result<TcpStream, Failure> {
         let started = Instant::now();
         let addresses = self.resolve().await?;
@@ -158,11 +187,14 @@ impl Opening<'_> {
     }
 
     async fn log_in(&mut self, mut stream: Stream, capabilities: Capabilities) -> Result<Session, Failure> {
-        let Some(credentials) = self.dialer.credentials.as_ref() else {
-            return Ok(Session { stream, capabilities });
-        };
-        let login = Login::new(credentials, &capabilities.auth)
-            .ok_or_else(|| classify::no_mechanism(&capabilities.auth, self.link))?;
+        let Some(entry) = self.dialer.entry.as_ref() else { return Ok(Session { stream, capabilities }) };
+        let offered = &capabilities.auth;
+        if !sasl::is_possible(entry, offered) {
+            return Err(classify::no_mechanism(offered, self.link));
+        }
+        self.token = self.token(entry).await?;
+        let login = Login::new(entry, self.shown(entry), offered);
+        let login = login.ok_or_else(|| classify::no_mechanism(offered, self.link))?;
         let started = Instant::now();
         let result = self.authenticate(&mut stream, login).await;
         self.phases.login = Some(started.elapsed());
@@ -170,18 +202,52 @@ impl Opening<'_> {
         result.map(|()| Session { stream, capabilities })
     }
 
+    /// A token, where that is what is shown.
+    async fn token(&self, entry: &Entry) -> Result<Option<AccessToken>, Failure> {
+        let Some(tokens) = entry.tokens() else { return Ok(None) };
+        let started = Instant::now();
+        match self.limits.early(Duration::MAX, tokens.get()).await {
+            Ok(Ok(token)) => Ok(Some(token)),
+            Ok(Err(trouble)) => Err(classify::token::none(&trouble, self.link)),
+            Err(Lost::Timeout(_)) => Err(classify::token::late(started.elapsed(), self.link)),
+            Err(how) => Err(classify::lost(Step::Auth, &how, false, self.link)),
+        }
+    }
+
+    fn shown<'s>(&'s self, entry: &'s Entry) -> Shown<'s> {
+        match (&entry.key, &self.token) {
+            (Key::Password(secret), _) => Shown::Password(secret),
+            (Key::Tokens(_), Some(token)) => Shown::Token(&token.secret, self.server),
+            (Key::Tokens(_), None) => Shown::Nothing,
+        }
+    }
+
     async fn authenticate(&mut self, stream: &mut Stream, mut login: Login) -> Result<(), Failure> {
+        let (mut refused, mut why) = (false, None);
         while let Some(line) = login.next_line() {
             self.say(stream, line, Step::Auth).await?;
-            let reply = self.hear(stream, Step::Auth).await?;
+            let reply = match self.hear(stream, Step::Auth).await {
+                Ok(reply) => reply,
+                // It said why, and left without a reply.
+                Err(_) if refused => RawReply { code: 334, lines: Vec::new() },
+                Err(failure) => return Err(failure),
+            };
             match reply.code {
                 235 => return Ok(()),
-                334 => {}
-                _ => return Err(classify::refused(Step::Auth, reply.into_reply(), self.link)),
+                334 if login.is_refused_by_challenge() => (refused, why) = (true, sasl::reason(&reply.lines)),
+                334 if !reply.lines.is_empty() => {}
+                _ => return Err(self.not_let_in(reply, why.as_deref())),
             }
         }
         let reply = RawReply { code: 334, lines: vec![b"one challenge more than the mechanism has".to_vec()] };
-        Err(classify::refused(Step::Auth, reply.into_reply(), self.link))
+        Err(self.not_let_in(reply, why.as_deref()))
+    }
+
+    fn not_let_in(&self, reply: RawReply, why: Option<&str>) -> Failure {
+        match &self.token {
+            Some(token) => classify::token::not_taken(reply.into_reply(), why, token, self.link),
+            None => classify::refused(Step::Auth, reply.into_reply(), self.link),
+        }
     }
 
     async fn say(&self, stream: &mut Stream, line: String, step: Step) -> Result<(), Failure> {
