@@ -4,6 +4,7 @@
 pub mod client;
 pub mod config;
 pub mod healthcheck;
+pub mod oauth;
 pub mod send;
 pub mod sendmail;
 pub mod serve;
@@ -31,6 +32,8 @@ Usage: sidepost [VERB] [OPTIONS]
                             send through a running sidecar; the text comes from standard input
   sidepost sendmail [OPTIONS] [ADDRESS...]
                             as /usr/sbin/sendmail, also where the binary is called that; -t, -i, -f, -F, -bs, ...
+  sidepost oauth login google|microsoft [--client-id ID] [--username ADDRESS] [--tenant TENANT] [--device] [--write FILE]
+                            get a refresh token by consent in a browser, and print the variables to set
   sidepost --help, --version
 
 Exit codes: 0 done, 64 wrong usage, 65 refused for good, 67 no such recipient, 69 not there,
@@ -83,6 +86,8 @@ pub enum Verb {
         /// Say nothing where all is well.
         check_only: bool,
     },
+    /// Get a refresh token by a person's consent.
+    OauthLogin(oauth::Login),
     /// Say this and be done.
     Say(String),
 }
@@ -122,6 +127,9 @@ fn version() -> String {
 }
 
 fn parse_verb(verb: &str, parser: &mut lexopt::Parser) -> Result<Verb, String> {
+    if verb == "oauth" {
+        return oauth::parse(parser);
+    }
     let mut letter = Letter::default();
     let mut check_only = false;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
@@ -189,6 +197,7 @@ mod tests {
         assert!(matches!(parsed(&["serve"]), Ok(Verb::Serve)));
         assert!(matches!(parsed(&["config", "--check"]), Ok(Verb::Config { check_only: true })));
         assert!(matches!(parsed(&["healthcheck"]), Ok(Verb::Healthcheck)));
+        assert!(matches!(parsed(&["oauth", "login", "microsoft", "--device"]), Ok(Verb::OauthLogin(_))));
         assert!(matches!(parsed(&["--version"]), Ok(Verb::Say(_))));
         assert!(matches!(parsed(&["send", "--help"]), Ok(Verb::Say(_))));
         assert!(matches!(parsed(&["send", "--to", "a@b.test", "--subject=x"]), Ok(Verb::Send(_))));

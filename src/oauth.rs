@@ -4,6 +4,7 @@
 //! token, refreshes it before its time is over, whether mail is sent or not, and lets all who need one wait for the same
 //! answer. What the other side says about a refusal is looked up in [`remedy`], and becomes a [`Trouble`].
 
+pub mod authorization;
 mod client_credentials;
 pub mod config;
 mod endpoint;
@@ -20,6 +21,7 @@ pub mod tokens;
 use std::time::{Duration, SystemTime};
 
 pub use self::grant::Grant;
+pub use self::store::replace as write_secret;
 pub use self::tokens::Tokens;
 use crate::config::secret::Secret;
 use crate::outcome::Cause;
@@ -79,8 +81,10 @@ impl Trouble {
 }
 
 /// What is known about the tokens at this moment, for health and metrics.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Status {
+    /// When the first token was asked for.
+    pub started: SystemTime,
     /// When the access token ends.
     pub token_expires: Option<SystemTime>,
     /// When the last access token came.
@@ -99,6 +103,23 @@ pub struct Status {
     pub warning: Option<String>,
     /// Requests that brought a token, were refused, or came to nothing.
     pub requests: Requests,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            started: SystemTime::now(),
+            token_expires: None,
+            last_refresh: None,
+            refresh_token_since: None,
+            refresh_token_expires: None,
+            failing_since: None,
+            trouble: None,
+            clock_ahead: None,
+            warning: None,
+            requests: Requests::default(),
+        }
+    }
 }
 
 /// How the requests for tokens ended.

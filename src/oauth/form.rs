@@ -93,6 +93,33 @@ fn encode(byte: u8, into: &mut Vec<u8>) {
     }
 }
 
+/// A value as it stands in a query.
+#[must_use]
+pub fn encoded(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    value.bytes().for_each(|byte| encode(byte, &mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A value of a query, in plain text; what is encoded wrongly is left as it is.
+#[must_use]
+pub fn decoded(value: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(value.len()), value.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        rest = after;
+        match (byte, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.extend(u8::try_from(high * 16 + low));
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'+', ..) => bytes.push(b' '),
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +140,15 @@ mod tests {
         let (_, secrets) = Form::default().secret("a", &Secret::new(b"hunter2-hunter2".to_vec())).into_parts();
         assert!(secrets.are_in("bad secret hunter2-hunter2, sorry"));
         assert!(!secrets.are_in("bad secret"));
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for text in ["", "4/0Ab_c-d~e.f", "a b+c%d&e=\u{e9}"] {
+            assert_eq!(decoded(&encoded(text)), text);
+        }
+        for (odd, text) in [("a+b", "a b"), ("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA"), ("%ff", "\u{fffd}")] {
+            assert_eq!(decoded(odd), text);
+        }
     }
 }

@@ -135,6 +135,9 @@ pub const THROTTLED: Cause = Cause {
     remedy: "If many copies run with the same credentials, let them start one after another.",
 };
 
+/// Somebody is still typing.
+pub const PENDING: Cause = Cause { name: "oauth_pending", why: "Nobody has entered the code yet.", remedy: "" };
+
 /// We ourselves could not ask.
 pub const OURS: Cause = Cause { name: "oauth_internal", why: "", remedy: "" };
 

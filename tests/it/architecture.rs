@@ -54,7 +54,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "net",
         ],
     ),
-    ("cli", &["app", "config", "ingress", "observe", "message", "net"]),
+    ("cli", &["app", "config", "ingress", "observe", "message", "net", "oauth", "net"]),
 ];
 
 /// What ingresses need of delivery is the room they hold, and of transport the mail kept in memory; nothing else.

@@ -1,6 +1,7 @@
 //! Logins with tokens: one request for all who wait, a refresh in time, and the truth when there is none.
 
 mod assertions;
+mod consent;
 mod real_server;
 mod trouble;
 
@@ -194,7 +195,11 @@ async fn tokens_are_refreshed_in_time_without_any_mail() {
     assert!(value("sidepost_oauth_refresh_token_since_timestamp_seconds") > now - 60.0);
     assert_eq!(value("sidepost_oauth_failing_since_timestamp_seconds"), 0.0);
     assert!(value("sidepost_oauth_requests_total{result=\"granted\"}") >= 2.0);
-    assert_eq!(provider.ledger.counts().connections, 0, "the provider is not bothered");
+    let health = crate::support::sidecar::get(sidecar.admin, "/health").await.body;
+    let health: serde_json::Value = serde_json::from_slice(&health).unwrap();
+    let token = &health["checks"]["token"][0];
+    assert_eq!((&token["status"], &token["state"]), (&json!("pass"), &json!("ok")), "{health}");
+    assert!(["expires", "lastRefresh", "refreshTokenSince"].iter().all(|name| token[name].is_string()), "{token}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! The rows, the more particular ones first.
 
 use super::super::{Kind, Vendor};
-use super::{BUSY, CLOCK, Flow, Row, THROTTLED};
+use super::{BUSY, CLOCK, Flow, PENDING, Row, THROTTLED};
 use crate::outcome::Cause;
 
 const fn row(vendor: Option<Vendor>, error: &'static str, marks: &'static [&'static str], cause: Cause) -> Row {
@@ -332,6 +332,7 @@ pub const ROWS: &[Row] = &[
         "Nobody entered the code in time.",
         "Run the same command again.",
     )),
+    any("authorization_pending", PENDING).passing(),
     any("authorization_declined", DECLINED),
     any("access_denied", DECLINED),
     // RFC 6749, whoever says them.
