@@ -175,10 +175,17 @@ impl Running {
     fn serve_admin(&mut self, listeners: Vec<Listener>, relay: &Arc<Relay>) {
         let metrics = Arc::clone(relay.metrics());
         let diagnosis = Arc::clone(relay.diagnosis());
+        let asked = Arc::clone(relay);
+        let tokens = Arc::new(move || asked.token_news());
         let relay = Arc::clone(relay);
         let look = move || (relay.snapshot(), if relay.is_full() { Room::Full } else { Room::Left });
-        let router =
-            admin::router(Admin { metrics, diagnosis, lifecycle: self.lifecycle.watch(), look: Arc::new(look) });
+        let router = admin::router(Admin {
+            metrics,
+            diagnosis,
+            tokens,
+            lifecycle: self.lifecycle.watch(),
+            look: Arc::new(look),
+        });
         let limits = Limits::new(MOST_ADMIN_CONNECTIONS);
         // Health must be seen to the very end, so these listeners do not drain with the others.
         for listener in listeners {

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 pub use self::record::is_of_the_path;
 use self::record::{Now, Record};
+pub use self::time::utc;
 pub use self::view::{Facts, PathView, StageView, View};
 use crate::outcome::{Cause, Failure, Reason, Step};
 

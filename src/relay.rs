@@ -9,10 +9,12 @@ use crate::delivery::budget::{Budget, Hold};
 use crate::delivery::{Delivered, Delivery};
 use crate::diagnosis::Diagnosis;
 use crate::diagnosis::table::INTERNAL;
+use crate::diagnosis::utc;
 use crate::dkim::{SignError, Signer};
 use crate::lifecycle::Watch;
 use crate::message::{Ingress, Message, Submission};
 use crate::oauth::Status;
+use crate::observe::health::TokenNews;
 use crate::observe::log;
 use crate::observe::metrics::{Metrics, Snapshot, Tokens};
 use crate::outcome::{Answer, Class, Failure, Outcome, Reason, Refusal, Step, Verdict};
@@ -98,6 +100,12 @@ impl Relay {
             provider_connections: self.delivery.transport().connections(),
             tokens: self.delivery.transport().tokens().map(|status| tokens(&status)).unwrap_or_default(),
         }
+    }
+
+    /// What is known of the tokens for the login, where it is by tokens.
+    #[must_use]
+    pub fn token_news(&self) -> Option<TokenNews> {
+        self.delivery.transport().tokens().map(|status| news(&status))
     }
 
     /// Whether there is no room for one more message.
@@ -207,6 +215,21 @@ fn for_each_original(mut verdicts: Vec<Verdict>, count: usize) -> Vec<Verdict> {
         verdicts.resize(count, only.clone());
     }
     verdicts
+}
+
+fn news(status: &Status) -> TokenNews {
+    let now = SystemTime::now();
+    TokenNews {
+        expires: status.token_expires.map(utc),
+        last_refresh: status.last_refresh.map(utc),
+        refresh_token_since: status.refresh_token_since.map(utc),
+        refresh_token_expires: status.refresh_token_expires.map(utc),
+        failing_since: status.failing_since.map(utc),
+        trouble: status.trouble.as_ref().map(|trouble| (trouble.cause.name, trouble.sentence())),
+        warning: status.warning.clone(),
+        is_good: status.token_expires.is_some_and(|end| end > now),
+        started: utc(status.started),
+    }
 }
 
 fn tokens(status: &Status) -> Tokens {

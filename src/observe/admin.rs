@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::health;
+use super::health::{self, TokenNews};
 use super::metrics::{Metrics, Snapshot};
 use crate::diagnosis::Diagnosis;
 use crate::lifecycle::{Phase, Watch};
@@ -33,6 +33,8 @@ pub struct Admin {
     pub diagnosis: Arc<Diagnosis>,
     /// The life of the process.
     pub lifecycle: Watch,
+    /// What is known of the tokens for the login, where it is by tokens.
+    pub tokens: Arc<dyn Fn() -> Option<TokenNews> + Send + Sync>,
     /// What is in flight now, and whether there is room for more.
     pub look: Arc<dyn Fn() -> (Snapshot, Room) + Send + Sync>,
 }
@@ -96,7 +98,7 @@ fn not_yet(why: &'static str) -> Response {
 async fn health(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let view = admin.diagnosis.view();
     let (status, kind) = (health::status(&view, query.as_deref()), [(header::CONTENT_TYPE, health::MEDIA_TYPE)]);
-    (status, kind, health::body(&view)).into_response()
+    (status, kind, health::body(&view, (admin.tokens)().as_ref())).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
@@ -117,7 +119,8 @@ mod tests {
         let metrics = Arc::new(Metrics::new(&[], &["http"]).unwrap());
         let diagnosis = Arc::new(Diagnosis::new("smtp", Vec::new(), true));
         let look = Arc::new(move || (Snapshot::default(), room));
-        let router = router(Admin { metrics, diagnosis, lifecycle: lifecycle.watch(), look });
+        let router =
+            router(Admin { metrics, diagnosis, tokens: Arc::new(|| None), lifecycle: lifecycle.watch(), look });
         let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
         router.oneshot(request).await.unwrap().status().as_u16()
     }

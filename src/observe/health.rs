@@ -21,13 +21,16 @@ pub fn status(view: &View, query: Option<&str>) -> StatusCode {
 
 /// The diagnosis in the form of the draft: the worst in `output`, every link under `checks`.
 #[must_use]
-pub fn body(view: &View) -> Vec<u8> {
+pub fn body(view: &View, tokens: Option<&TokenNews>) -> Vec<u8> {
     let mut checks = Map::new();
     for stage in &view.stages {
         checks.insert(stage.stage.to_owned(), json!([check(&stage.facts, None)]));
     }
     let paths: Vec<_> = view.paths.iter().map(|path| check(&path.facts, Some(&path.path))).collect();
     checks.insert("path".to_owned(), Value::Array(paths));
+    if let Some(tokens) = tokens {
+        checks.insert("token".to_owned(), json!([tokens.check()]));
+    }
     let mut body = json!({
         "status": view.status,
         "version": env!("CARGO_PKG_VERSION"),
@@ -48,6 +51,68 @@ pub fn body(view: &View) -> Vec<u8> {
     let mut bytes = body.to_string().into_bytes();
     bytes.push(b'\n');
     bytes
+}
+
+/// What is known of the tokens for the login, where it is by tokens. Times are RFC 3339.
+#[derive(Clone, Debug, Default)]
+pub struct TokenNews {
+    /// When the access token ends.
+    pub expires: Option<String>,
+    /// When the last one came.
+    pub last_refresh: Option<String>,
+    /// Since when the refresh token is known: it is at least that old.
+    pub refresh_token_since: Option<String>,
+    /// When the refresh token ends, where that was announced.
+    pub refresh_token_expires: Option<String>,
+    /// Since when none can be had.
+    pub failing_since: Option<String>,
+    /// Why the last request brought none: the word for the cause, and a sentence.
+    pub trouble: Option<(&'static str, String)>,
+    /// What will go wrong if nobody acts.
+    pub warning: Option<String>,
+    /// Whether there is one that is good now.
+    pub is_good: bool,
+    /// When the first was asked for.
+    pub started: String,
+}
+
+impl TokenNews {
+    /// A token that is good now makes trouble with the next one a warning.
+    fn check(&self) -> Value {
+        let status = match (&self.trouble, &self.warning) {
+            (Some(_), _) if !self.is_good => "fail",
+            (None, None) => "pass",
+            _ => "warn",
+        };
+        let state = match (self.is_good, &self.trouble) {
+            (true, _) => "ok",
+            (false, Some(_)) => "failed",
+            (false, None) => "unknown",
+        };
+        let since = self.failing_since.as_ref().or(self.last_refresh.as_ref()).unwrap_or(&self.started);
+        let mut check = json!({ "status": status, "state": state, "since": since });
+        let times = [
+            ("expires", &self.expires),
+            ("lastRefresh", &self.last_refresh),
+            ("refreshTokenSince", &self.refresh_token_since),
+            ("refreshTokenExpires", &self.refresh_token_expires),
+            ("failingSince", &self.failing_since),
+        ];
+        for (name, value) in times {
+            if let Some(value) = value {
+                check[name] = json!(value);
+            }
+        }
+        let cause = self.trouble.as_ref().map(|(cause, _)| *cause);
+        let words = self.trouble.iter().map(|(_, sentence)| sentence).chain(&self.warning).cloned().collect::<Vec<_>>();
+        if !words.is_empty() {
+            check["output"] = json!(words.join(" "));
+        }
+        if let Some(cause) = cause {
+            check["cause"] = json!(cause);
+        }
+        check
+    }
 }
 
 fn check(facts: &Facts, path: Option<&str>) -> Value {
@@ -95,7 +160,7 @@ mod tests {
     }
 
     fn parsed(view: &View) -> Value {
-        serde_json::from_slice(&body(view)).unwrap()
+        serde_json::from_slice(&body(view, None)).unwrap()
     }
 
     #[test]
@@ -136,5 +201,25 @@ mod tests {
         ] {
             assert_eq!(status(view, query).as_u16(), code, "{query:?}");
         }
+    }
+
+    #[test]
+    fn trouble_with_the_next_token_is_a_warning_while_there_is_a_good_one() {
+        let diagnosis = Diagnosis::new("gmail", vec![Way { label: "x".to_owned(), tls_first: None }], true);
+        let shown = |news: &TokenNews| -> Value {
+            let body: Value = serde_json::from_slice(&body(&diagnosis.view(), Some(news))).unwrap();
+            body["checks"]["token"][0].clone()
+        };
+        let mut news =
+            TokenNews { is_good: true, expires: Some("2026-11-22T10:00:00Z".to_owned()), ..TokenNews::default() };
+        let pass = json!({ "status": "pass", "state": "ok", "since": "", "expires": "2026-11-22T10:00:00Z" });
+        assert_eq!(shown(&news), pass);
+        news.warning = Some("It ends in 6 days.".to_owned());
+        assert_eq!(shown(&news)["status"], "warn");
+        news.trouble = Some(("oauth_grant", "No token.".to_owned()));
+        assert_eq!((&shown(&news)["status"], &shown(&news)["cause"]), (&json!("warn"), &json!("oauth_grant")));
+        assert_eq!(shown(&news)["output"], "No token. It ends in 6 days.");
+        news.is_good = false;
+        assert_eq!(shown(&news)["status"], "fail");
     }
 }

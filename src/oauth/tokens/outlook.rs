@@ -120,3 +120,83 @@ fn end(grant: &Grant, status: &Status, now: SystemTime) -> Option<(&'static str,
     let key = if left < DAY { "oauth_last_day" } else { "oauth_end_ahead" };
     Some((key, format!("{evidence} Consent again and set the new SIDEPOST_OAUTH_REFRESH_TOKEN before that.")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::grant::Refresh;
+    use super::*;
+    use crate::config::secret::Secret;
+    use crate::net::client::Url;
+
+    fn grant(vendor: Vendor) -> Grant {
+        let secret = || Secret::new(b"x".to_vec());
+        let how = How::Refresh(Refresh { client_id: "id".into(), client_secret: None, initial: secret(), scope: None });
+        Grant { vendor, token_url: Url::parse("https://issuer.test/").unwrap(), how, needs_scope: None, store: None }
+    }
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + 1_000 * DAY
+    }
+
+    fn explained(kind: Kind, vendor: Vendor, age_in_days: u64, ahead: Option<i64>) -> Trouble {
+        let cause = if kind == Kind::Refused { remedy::of(&refusal()).1 } else { &remedy::NOT_REACHED };
+        let trouble = Trouble { kind, cause, evidence: "Seen.".to_owned(), retry_after: None };
+        let since = (1_000 - age_in_days) * DAY.as_secs();
+        let kept = Kept { refresh_token: Secret::new(b"x".to_vec()), since };
+        let status = Status { clock_ahead: ahead, ..Status::default() };
+        Outlook::default().explained(trouble, &grant(vendor), Some(&kept), &status, now())
+    }
+
+    fn refusal() -> remedy::Refusal<'static> {
+        remedy::Refusal { vendor: Vendor::Google, flow: remedy::Flow::Refresh, error: "invalid_grant", text: "" }
+    }
+
+    #[test]
+    fn a_refusal_on_day_six_to_eight_is_the_seven_days_of_testing() {
+        for (age, name) in [(0, "oauth_grant"), (5, "oauth_grant"), (6, "oauth_seven_days"), (7, "oauth_seven_days")] {
+            assert_eq!(explained(Kind::Refused, Vendor::Google, age, None).cause.name, name, "{age}");
+        }
+        assert_eq!(explained(Kind::Refused, Vendor::Google, 8, None).cause.name, "oauth_seven_days");
+        assert_eq!(explained(Kind::Refused, Vendor::Google, 9, None).cause.name, "oauth_grant");
+        assert_eq!(explained(Kind::Refused, Vendor::Microsoft, 7, None).cause.name, "oauth_grant");
+    }
+
+    #[test]
+    fn trouble_of_the_line_at_that_age_is_told_with_the_end_that_is_near() {
+        let near = explained(Kind::Unreachable, Vendor::Google, 6, None);
+        assert!(near.evidence.contains("6 days old") && near.cause == &remedy::NOT_REACHED, "{}", near.evidence);
+        assert_eq!(explained(Kind::Unreachable, Vendor::Google, 3, None).evidence, "Seen.");
+        assert_eq!(explained(Kind::Busy, Vendor::Microsoft, 7, None).evidence, "Seen.");
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_named_and_one_that_is_nearly_right_is_not() {
+        let clock = |ahead| explained(Kind::Refused, Vendor::Google, 0, Some(ahead)).evidence;
+        assert_eq!(clock(90), "Seen. This machine's clock is 90 s ahead of the issuer's.");
+        assert_eq!(clock(-90), "Seen. This machine's clock is 90 s behind the issuer's.");
+        assert_eq!(clock(60), "Seen.");
+    }
+
+    #[test]
+    fn an_end_that_was_announced_is_told_before_it_comes() {
+        let told = |vendor, left: Duration| {
+            let status = Status { refresh_token_expires: Some(now() + left), ..Status::default() };
+            Outlook::default().told(&grant(vendor), &status, now())
+        };
+        let week = told(Vendor::Google, 6 * DAY + DAY / 2).unwrap();
+        assert!(week.contains("ends in 6 days") && week.contains("Testing") && week.contains("publish"), "{week}");
+        assert!(told(Vendor::Google, DAY / 2).unwrap().contains("ends in 12 hours"));
+        assert!(told(Vendor::Other, 2 * DAY).unwrap().contains("SIDEPOST_OAUTH_REFRESH_TOKEN"));
+        assert_eq!(told(Vendor::Google, 30 * DAY), None);
+    }
+
+    #[test]
+    fn a_new_token_without_a_place_and_a_place_that_failed_are_told() {
+        let told = |outlook: Outlook| outlook.told(&grant(Vendor::Microsoft), &Status::default(), now());
+        assert_eq!(told(Outlook::default()), None);
+        let memory = told(Outlook { rotated_into_memory: true, ..Outlook::default() }).unwrap();
+        assert!(memory.contains("SIDEPOST_OAUTH_TOKEN_STORE"), "{memory}");
+        let disk = told(Outlook { store_trouble: Some("It is full".to_owned()), ..Outlook::default() }).unwrap();
+        assert!(disk.contains("It is full: the new refresh token is only in memory"), "{disk}");
+    }
+}
