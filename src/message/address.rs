@@ -244,8 +244,8 @@ fn check_label(label: &str) -> Result<(), AddressError> {
     if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
         return Err(AddressError("the domain has letters, digits, hyphens and dots only"));
     }
-    if label.starts_with('-') || label.ends_with('-') {
-        return Err(AddressError("no part of the domain begins or ends with a hyphen"));
+    if label.starts_with(['-', '_']) || label.ends_with(['-', '_']) {
+        return Err(AddressError("no part of the domain begins or ends with a hyphen or an underscore"));
     }
     Ok(())
 }
@@ -335,7 +335,7 @@ mod tests {
     fn bad_addresses_are_refused() {
         let bad = "\
             |@|a@|@b|a|a b@c.d|a@b c.d|a@@b.c|a@b@c.d|.a@b.c|a.@b.c|a..b@c.d|<a@b.c>|a@b.c>|a@b,c.d|a,b@c.d|a;b@c.d\
-            |a:b@c.d|a@b.c;d|(c)a@b.c|a(c)@b.c|a@b.c(c)|a@b..c|a@.b.c|a@b.c.|a@.|a@-b.c|a@b-.c|a@b.c-|a@b/c.d|a@b.c:25\
+            |a:b@c.d|a@b.c;d|(c)a@b.c|a(c)@b.c|a@b.c(c)|a@b..c|a@.b.c|a@b.c.|a@.|a@-b.c|a@b-.c|a@b.c-|a@_b.c|a@b_.c|a@b.c_|a@b/c.d|a@b.c:25\
             |a@b.c?x|a@b!c.d|a@1.2.3.4|a@[1.2.3]|a@[1.2.3.4|a@1.2.3.4]|a@[1.2.3.256]|a@[IPv6:1.2.3.4]|a@[::1]|a@[]\
             |a@[IPv6:::1%25eth0]|a@[x]y|\"a@b.c|\"a\"b@c.d|a\"b\"@c.d|\"\"@b.c|\"a\"@|\"a\" @b.c|\"a\".b@c.d|\"a\\\"@b.c\
             |@x,@y:a@b.c|a@b.c, d@e.f|a@b.c SIZE=1|a@b.c> NOTIFY=NEVER <x|a\\b@c.d|[a]@b.c|a@\u{ad}|a@b\u{ff0e}\u{ff0e}c\
