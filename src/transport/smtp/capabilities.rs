@@ -79,7 +79,9 @@ impl Capabilities {
     }
 
     fn add_mechanisms<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
-        for mechanism in words.take(20) {
+        // Their names are shown where none of them fits (RFC 4422 section 3.1 says what a name is).
+        let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        for mechanism in words.filter(is_name).take(20) {
             if !self.auth.iter().any(|known| known == mechanism) {
                 self.auth.push(mechanism.to_owned());
             }
@@ -131,6 +133,11 @@ mod tests {
         {
             assert_eq!(parse(&["x", line]).limits, Limits::default(), "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_no_name_is_no_mechanism() {
+        assert_eq!(parse(&["x", "AUTH a\rb PLAIN c\u{1b}[31m \u{e4} X-9_Y"]).auth, ["PLAIN", "X-9_Y"]);
     }
 
     #[test]
