@@ -132,7 +132,8 @@ pub fn take(input: &mut BytesMut) -> Result<Option<RawReply>, Malformed> {
 fn check_beginning(rest: &[u8]) -> Result<(), Malformed> {
     match rest {
         [0x16, 0x03, ..] | [0x15, 0x03, ..] => Err(Malformed::Tls),
-        _ if rest.len() > LONGEST_LINE => Err(Malformed::LongLine),
+        // Its last octet may be half of its end.
+        _ if rest.strip_suffix(b"\r").unwrap_or(rest).len() > LONGEST_LINE => Err(Malformed::LongLine),
         _ if rest.len() >= 3 => parse_code(rest).map(|_| ()),
         _ => Ok(()),
     }
@@ -216,6 +217,15 @@ mod tests {
             assert_eq!(take(&mut input), Ok(None), "{wire:?}");
             assert_eq!(input, wire.as_bytes(), "nothing is taken off");
         }
+    }
+
+    #[test]
+    fn the_longest_line_may_come_in_two_pieces() {
+        let line = [&b"250 "[..], &[b'a'; LONGEST_LINE - 4], b"\r"].concat();
+        let mut input = BytesMut::from(&line[..]);
+        assert_eq!(take(&mut input), Ok(None));
+        input.extend_from_slice(b"\n");
+        assert_eq!(take(&mut input).unwrap().unwrap().code, 250);
     }
 
     #[test]
