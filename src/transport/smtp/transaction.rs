@@ -154,6 +154,10 @@ impl<'a> Transaction<'a> {
 
     /// What to do now.
     pub fn next(&mut self) -> Next {
+        // What came behind half a flight would be taken for its other half.
+        if self.write_failed && self.due.is_empty() && self.finish.is_none() {
+            self.lost(&Lost::Closed);
+        }
         if let Some(finish) = self.finish.take() {
             return Next::Finished(finish);
         }

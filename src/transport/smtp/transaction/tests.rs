@@ -297,6 +297,26 @@ fn a_write_that_failed_leaves_the_last_words_to_be_read() {
 }
 
 #[test]
+fn nothing_is_written_behind_half_a_flight() {
+    let link = link();
+    for (extensions, recipients) in [(PLAIN, 1), (CHUNKING, 2)] {
+        let (message, capabilities) = (message(recipients, true), capabilities(extensions));
+        let open: Vec<_> = (0..recipients).collect();
+        let mut transaction = Transaction::new(&message, &open, &capabilities, false, &link).unwrap();
+        assert!(matches!(transaction.next(), Next::Write(..)));
+        transaction.write_failed();
+        let finish = loop {
+            match transaction.next() {
+                Next::Read => transaction.reply(parsed("250 yes")),
+                Next::Write(..) => panic!("it goes on"),
+                Next::Finished(finish) => break finish,
+            }
+        };
+        assert_eq!((finish.result.unwrap_err().class, finish.connection), (Class::Transient, After::Close));
+    }
+}
+
+#[test]
 fn what_the_server_cannot_carry_is_refused_before_a_word() {
     let link = link();
     let mut message = message(1, true);
