@@ -7,6 +7,7 @@ PACKAGES=(
   ca-certificates    # HTTPS to where cargo and pip get their packages
   curl               # the README's HTTP examples, and OAuth over SMTP
   dovecot-core       # tests/rig: checks logins
+  g++                # libFuzzer, for fuzz/
   gcc                # links, and compiles the C in ring
   iproute2           # a network namespace in which IPv6 swallows everything
   libc6-dev          # the same

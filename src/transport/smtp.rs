@@ -15,6 +15,15 @@ mod sasl;
 mod stream;
 mod transaction;
 
+/// For `fuzz/`, which stands outside of the crate and asks these parts by themselves.
+#[cfg(fuzzing)]
+pub mod parts {
+    pub use super::capabilities::Capabilities;
+    pub use super::outgoing::{Framing, Outgoing, no_slices};
+    pub use super::reply::{Malformed, RawReply, take};
+    pub use super::transaction::{After, Finish, Next, Transaction};
+}
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

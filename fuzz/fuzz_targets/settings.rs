@@ -1,0 +1,51 @@
+//! The environment: lines of `NAME=value`, each name with our prefix in front.
+//!
+//! Whatever is in it, the answer is a configuration, or a list of sentences that name variables; a value with
+//! `hunter2` in it is a secret wherever it stands, and no sentence repeats one.
+#![no_main]
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use libfuzzer_sys::fuzz_target;
+use sidepost::config::{Config, settings};
+
+const SECRET: &str = "hunter2";
+
+fn is_secret(name: &OsStr) -> bool {
+    settings().iter().any(|setting| setting.secret && name == format!("SIDEPOST_{}", setting.name()).as_str())
+}
+
+fuzz_target!(|data: &[u8]| {
+    let variables: Vec<_> = data
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| {
+            let at = line.iter().position(|&byte| byte == b'=')?;
+            let (name, value) = (&line[..at], &line[at + 1..]);
+            // A path could lead anywhere on this machine, and an environment has no NUL.
+            let is_path = name.ends_with(b"_FILE") && value.contains(&b'/');
+            (!is_path && !value.contains(&0)).then_some((name, value))
+        })
+        .map(|(name, value)| {
+            let name = [b"SIDEPOST_", name].concat();
+            (OsStr::from_bytes(&name).to_owned(), OsStr::from_bytes(value).to_owned())
+        })
+        .collect();
+    let hidden = variables.iter().all(|(name, _)| !name.to_string_lossy().contains(SECRET));
+    match Config::from_variables(variables.clone()) {
+        Ok(config) => {
+            assert!(!config.provider.paths.is_empty());
+            let shown = format!("{config:?}");
+            let open = variables.iter().filter(|(name, _)| !is_secret(name));
+            let elsewhere = open.map(|(_, value)| value.to_string_lossy()).any(|value| value.contains(SECRET));
+            assert!(elsewhere || !shown.contains(SECRET), "a secret is shown");
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            for problem in problems {
+                assert!(problem.variable.starts_with("SIDEPOST_") && !problem.sentence.is_empty());
+                assert!(!hidden || !problem.sentence.contains(SECRET), "{problem}");
+            }
+        }
+    }
+});
