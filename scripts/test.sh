@@ -16,5 +16,7 @@ echo "== any bytes, for a minute"
 scripts/fuzz.sh
 echo "== the API against its description"
 scripts/schemathesis-test.sh
+echo "== TLS as sslyze sees it"
+scripts/sslyze-test.sh
 echo "== the README, as written"
 scripts/readme-test.sh

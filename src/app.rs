@@ -22,6 +22,7 @@ use crate::net;
 use crate::net::http::Limits;
 use crate::net::listen::Address;
 use crate::net::stream::Listener;
+use crate::net::tls::server::ServerTls;
 use crate::observe::admin::{self, Admin, Room};
 use crate::observe::metrics::Metrics;
 use crate::policy::Policy;
@@ -61,6 +62,8 @@ pub struct Running {
     pub smtp: Vec<Address>,
     /// Where LMTP is served.
     pub lmtp: Vec<Address>,
+    /// Where SMTP is served under TLS from the first byte.
+    pub smtps: Vec<Address>,
     /// Where health and metrics are served.
     pub admin: Vec<Address>,
     /// The provider's name.
@@ -77,6 +80,7 @@ struct Bound {
     http: Vec<Listener>,
     smtp: Vec<Listener>,
     lmtp: Vec<Listener>,
+    smtps: Vec<Listener>,
     admin: Vec<Listener>,
 }
 
@@ -85,6 +89,9 @@ struct Bound {
 /// # Errors
 /// A listener that cannot be bound, or root certificates that cannot be read.
 pub fn start(settings: &Settings) -> Result<Running, StartError> {
+    let tls = ServerTls::new(&settings.tls)
+        .map_err(|sentence| StartError(format!("no TLS for our listeners: {sentence}")))?;
+    let tls = tls.map(Arc::new);
     let bound = Bound::bind(settings).map_err(|error| StartError(error.to_string()))?;
     let lifecycle = Lifecycle::new();
     let host = net::name::host();
@@ -93,6 +100,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         http: addresses(&bound.http),
         smtp: addresses(&bound.smtp),
         lmtp: addresses(&bound.lmtp),
+        smtps: addresses(&bound.smtps),
         admin: addresses(&bound.admin),
         provider: Arc::clone(&settings.provider.name),
         lifecycle,
@@ -103,7 +111,7 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
     };
     running.serve_admin(bound.admin, &relay);
     running.serve_http(bound.http, settings, &relay, &host);
-    running.serve_smtp(bound.smtp, bound.lmtp, settings, &relay, &host);
+    running.serve_smtp([bound.smtp, bound.smtps, bound.lmtp], settings, tls, &relay, &host);
     running.lifecycle.advance(Phase::Serving);
     tokio::spawn(async move { relay.warm_up().await });
     Ok(running)
@@ -116,6 +124,7 @@ impl Bound {
             http: settings.http.http_listen.bind(net)?,
             smtp: settings.smtp.smtp_listen.bind(net)?,
             lmtp: settings.smtp.lmtp_listen.bind(net)?,
+            smtps: settings.smtp.smtps_listen.bind(net)?,
             admin: settings.admin.admin_listen.bind(net)?,
         })
     }
@@ -205,16 +214,25 @@ impl Running {
 
     fn serve_smtp(
         &mut self,
-        listeners: Vec<Listener>,
-        lmtp: Vec<Listener>,
+        [plain, secure, lmtp]: [Vec<Listener>; 3],
         settings: &Settings,
+        tls: Option<Arc<ServerTls>>,
         relay: &Arc<Relay>,
         host: &str,
     ) {
+        if let Some(tls) = &tls {
+            tokio::spawn(Arc::clone(tls).follow(Arc::clone(relay.metrics()), self.lifecycle.watch()));
+        }
+        if tls.is_none() && settings.smtp.smtp_users.is_some() && settings.smtp.smtp_listen.is_remote() {
+            tracing::warn!("without SIDEPOST_TLS_CERT_FILE only clients on this host can log in over SMTP");
+        }
         let clients = settings.clients.allowed_clients.clone();
-        let server = smtp::Server::new(settings.smtp.clone(), clients, host.to_owned(), Arc::clone(relay));
-        for listener in listeners {
+        let server = smtp::Server::new(settings.smtp.clone(), clients, host.to_owned(), tls, Arc::clone(relay));
+        for listener in plain {
             self.ingresses.spawn(Arc::clone(&server).serve(listener));
+        }
+        for listener in secure {
+            self.ingresses.spawn(Arc::clone(&server).serve_tls(listener));
         }
         for listener in lmtp {
             self.ingresses.spawn(server.for_lmtp().serve(listener));

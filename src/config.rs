@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use self::env::{Env, Problem, Setting, Settings};
 use crate::ingress::{clients, http, smtp};
 use crate::net::listen;
+use crate::net::tls::server as tls;
 use crate::observe::{admin, log};
 use crate::provider::{self, Provider};
 use crate::transport::{capture, smtp as client};
@@ -38,6 +39,8 @@ pub struct Config {
     pub admin: admin::Config,
     /// All listeners.
     pub net: listen::Config,
+    /// TLS on our own listeners.
+    pub tls: tls::Config,
     /// Our own rules.
     pub policy: policy::Config,
     /// Signatures.
@@ -63,6 +66,7 @@ pub fn settings() -> Vec<Setting> {
         smtp::Config::SETTINGS,
         admin::Config::SETTINGS,
         listen::Config::SETTINGS,
+        tls::Config::SETTINGS,
         clients::Config::SETTINGS,
         policy::Config::SETTINGS,
         dkim::Config::SETTINGS,
@@ -103,6 +107,7 @@ impl Config {
             clients: env.read(),
             admin: env.read(),
             net: env.read(),
+            tls: env.read(),
             policy: env.read(),
             dkim: env.read(),
             delivery: env.read(),
@@ -121,7 +126,15 @@ impl Config {
         {
             env.problem("CA_FILE", sentence);
         }
-        if self.http.http_listen.is_off() && self.smtp.smtp_listen.is_off() && self.smtp.lmtp_listen.is_off() {
+        let smtp_is_off =
+            self.smtp.smtp_listen.is_off() && self.smtp.smtps_listen.is_off() && self.smtp.lmtp_listen.is_off();
+        if !self.smtp.smtps_listen.is_off() && self.tls.tls_cert_file.is_none() {
+            env.problem("SMTPS_LISTEN", "needs SIDEPOST_TLS_CERT_FILE and SIDEPOST_TLS_KEY_FILE".to_owned());
+        }
+        if self.clients.allowed_clients.are_public() && !self.clients.allow_open_relay {
+            self.check_relay(env);
+        }
+        if self.http.http_listen.is_off() && smtp_is_off {
             let sentence = "off, and SIDEPOST_SMTP_LISTEN too: no mail could ever come in".to_owned();
             env.problem("HTTP_LISTEN", sentence);
         }
@@ -130,6 +143,27 @@ impl Config {
         if self.delivery.max_in_flight_bytes.0 < self.policy.max_message_bytes.0 {
             let sentence = "smaller than SIDEPOST_MAX_MESSAGE_BYTES: such a message could never pass".to_owned();
             env.problem("MAX_IN_FLIGHT_BYTES", sentence);
+        }
+    }
+
+    /// Strangers may connect: through which listener could they send without showing who they are?
+    fn check_relay(&self, env: &mut Env) {
+        let smtp = [&self.smtp.smtp_listen, &self.smtp.smtps_listen, &self.smtp.lmtp_listen];
+        let smtp = smtp.iter().any(|listen| listen.is_remote());
+        let mut missing = Vec::new();
+        if smtp && self.smtp.smtp_users.is_none() && self.tls.tls_client_ca_file.is_none() {
+            missing.push("SIDEPOST_SMTP_USERS");
+        }
+        if self.http.http_listen.is_remote() && self.http.api_token.is_none() {
+            missing.push("SIDEPOST_API_TOKEN");
+        }
+        if !missing.is_empty() {
+            let sentence = format!(
+                "lets anybody on public networks send through you: an open relay. Set {}, or list fewer clients, or, if \
+                 something else keeps strangers out, SIDEPOST_ALLOW_OPEN_RELAY=yes",
+                missing.join(" and ")
+            );
+            env.problem("ALLOWED_CLIENTS", sentence);
         }
     }
 }

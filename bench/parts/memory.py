@@ -12,7 +12,14 @@ STEPS = (0, 100, 250, 500, 750, 1000)
 QUICK_STEPS = (0, 100, 1000)
 SIZE = 4096
 # Beyond the defaults, which would turn most of them away: 256 in flight, 10 connections.
-ROOM = {"max_in_flight": 1100, "connections": 1000, "smtp_connections": 1100, "send_timeout": "5m", "answer_timeout": "5m"}
+ROOM = {
+    "max_in_flight": 1100,
+    "connections": 1000,
+    "smtp_connections": 1100,
+    "smtp_connections_per_client": 1100,
+    "send_timeout": "5m",
+    "answer_timeout": "5m",
+}
 
 ENVELOPE = [
     (b"EHLO client.test", b"250"),

@@ -12,6 +12,7 @@ use sidepost::config::value::Value as _;
 use sidepost::ingress::clients::ClientRules;
 use sidepost::ingress::smtp::Server;
 use sidepost::ingress::smtp::session::Session;
+use sidepost::net::tls::link::Link;
 use sidepost::transport::capture::Captured;
 use sidepost_fuzz::service::{HOST, MOST_BYTES, MOST_RECIPIENTS, runtime, service, taken};
 use sidepost_fuzz::{content, has_line_end_or_nul, pieces};
@@ -31,7 +32,7 @@ fn server() -> Arc<Server> {
     static SERVER: OnceLock<Arc<Server>> = OnceLock::new();
     let make = || {
         let clients = ClientRules::parse("loopback").expect("a rule");
-        Server::new(service().config.smtp.clone(), clients, HOST.to_owned(), Arc::clone(&service().relay))
+        Server::new(service().config.smtp.clone(), clients, HOST.to_owned(), None, Arc::clone(&service().relay))
     };
     Arc::clone(SERVER.get_or_init(make))
 }
@@ -39,7 +40,7 @@ fn server() -> Arc<Server> {
 /// Says the pieces, one after the other, and hears everything to the end.
 async fn converse(pieces: &[&[u8]]) -> Vec<u8> {
     let (mut client, stream) = tokio::io::duplex(PIPE);
-    let session = tokio::spawn(Session::new(server(), [127, 0, 0, 1].into(), stream).run());
+    let session = tokio::spawn(Session::new(server(), [127, 0, 0, 1].into(), Link::Plain(stream)).run());
     let mut heard = vec![0; 1];
     client.read_exact(&mut heard).await.expect("a greeting");
     for piece in pieces {

@@ -78,8 +78,8 @@ impl Signals {
 fn announce(running: &Running) {
     info!(
         version = env!("CARGO_PKG_VERSION"), provider = %running.provider,
-        http = %list(&running.http), smtp = %list(&running.smtp), lmtp = %list(&running.lmtp),
-        admin = %list(&running.admin), "serving"
+        http = %list(&running.http), smtp = %list(&running.smtp), smtps = %list(&running.smtps),
+        lmtp = %list(&running.lmtp), admin = %list(&running.admin), "serving"
     );
     // Somebody who tries it out has no log viewer; a production log stays pure JSON.
     if &*running.provider == "capture" {

@@ -17,6 +17,8 @@ settings! {
     pub struct Config {
         /// Who may send: `loopback`, `subnet` (non-public addresses of directly connected networks), addresses and networks such as `10.0.0.0/8`, or `any`.
         allowed_clients: ClientRules = "loopback,subnet",
+        /// `yes` if everybody on public networks that `ALLOWED_CLIENTS` lists may send without a login or token: an open relay.
+        allow_open_relay: bool = "no",
     }
 }
 
@@ -70,6 +72,16 @@ impl ClientRules {
         })
     }
 
+    /// Whether more of the public Internet is let in than single hosts that somebody has named.
+    #[must_use]
+    pub fn are_public(&self) -> bool {
+        self.rules.iter().any(|rule| match rule {
+            Rule::Loopback | Rule::Subnet => false,
+            Rule::Any => true,
+            Rule::Network(network) => network.is_public(),
+        })
+    }
+
     fn is_connected(&self, client: IpAddr) -> bool {
         let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
         connected.refresh();
@@ -92,20 +104,29 @@ struct Network {
 }
 
 impl Network {
-    /// `10.0.0.0/8`, `fd00::/8`, or one address. A prefix of 0 is everybody, for which there is a word.
+    /// `10.0.0.0/8`, `fd00::/8`, or one address.
     fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr = address.parse().ok()?;
         let width = width(address);
         let prefix = prefix.map_or(Some(width), |prefix| prefix.parse().ok())?;
-        Self { address, prefix }.canonical().filter(|_| (1..=width).contains(&prefix))
+        Self { address, prefix }.canonical().filter(|_| prefix <= width)
     }
 
     /// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
     fn canonical(self) -> Option<Self> {
         let address = self.address.to_canonical();
         let prefix = (self.prefix + width(address)).checked_sub(width(self.address))?;
-        Some(Self { address, prefix }).filter(|_| prefix > 0)
+        Some(Self { address, prefix })
+    }
+
+    /// Whether it reaches beyond the networks that are not routed on the Internet, and beyond one host.
+    fn is_public(self) -> bool {
+        let within = |local: &(IpAddr, u32)| {
+            let local = Self { address: local.0, prefix: local.1 };
+            self.prefix >= local.prefix && local.contains(self.address)
+        };
+        self.prefix < width(self.address) && !LOCAL_NETWORKS.iter().any(within)
     }
 
     fn contains(self, client: IpAddr) -> bool {
@@ -122,19 +143,36 @@ fn width(address: IpAddr) -> u32 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// Whether an address is of a kind that is not routed on the Internet (the special-purpose registries of IANA).
+const fn v4(a: u8, b: u8, c: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(a, b, c, 0))
+}
+
+const fn v6(first: u16, second: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0))
+}
+
+/// Networks that are not routed on the Internet, and this host (the special-purpose registries of IANA).
+const LOCAL_NETWORKS: [(IpAddr, u32); 14] = [
+    (v4(10, 0, 0), 8),
+    (v4(172, 16, 0), 12),
+    (v4(192, 168, 0), 16),
+    (v4(169, 254, 0), 16),
+    (v4(100, 64, 0), 10),
+    (v4(198, 18, 0), 15),
+    (v4(192, 0, 2), 24),
+    (v4(198, 51, 100), 24),
+    (v4(203, 0, 113), 24),
+    (v4(127, 0, 0), 8),
+    (v6(0xfc00, 0), 7),
+    (v6(0xfe80, 0), 10),
+    (v6(0x2001, 0xdb8), 32),
+    (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+];
+
+/// Whether an address is of a kind that is not routed on the Internet.
 fn is_local_kind(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, ..] = address.octets();
-            let shared_or_benchmark = (a == 100 && b & 0xc0 == 64) || (a == 198 && b & 0xfe == 18);
-            address.is_private() || address.is_link_local() || address.is_documentation() || shared_or_benchmark
-        }
-        IpAddr::V6(address) => {
-            let documentation = address.segments()[..2] == [0x2001, 0xdb8];
-            address.is_unique_local() || address.is_unicast_link_local() || documentation
-        }
-    }
+    !address.is_loopback()
+        && LOCAL_NETWORKS.iter().any(|&(network, prefix)| Network { address: network, prefix }.contains(address))
 }
 
 /// The networks that this host is directly connected to, as last read.
@@ -231,19 +269,34 @@ mod tests {
     #[test]
     fn everybody_only_by_that_word() {
         check(&rules("any", &[]), &["8.8.8.8", "2a00::1", "127.0.0.1"], &[]);
-        for bad in [
-            "",
+        check(&rules("0.0.0.0/0", &[]), &["8.8.8.8", "::ffff:8.8.8.8"], &["2a00::1"]);
+        check(&rules("::/0", &[]), &["2a00::1"], &["8.8.8.8"]);
+        for bad in ["", "::ffff:0.0.0.0/95", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "host", "10.0.0.0/8,"] {
+            assert!(ClientRules::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_lets_strangers_in_is_known_for_it() {
+        for open in [
+            "any",
+            "loopback,any",
             "0.0.0.0/0",
             "::/0",
             "::ffff:0.0.0.0/96",
-            "10.0.0.0/33",
-            "10.0.0.0/-1",
-            "10.0.0/8",
-            "host",
-            "10.0.0.0/8,",
+            "8.8.8.0/24",
+            "10.0.0.0/7",
+            "172.16.0.0/11",
+            "2a00::/16",
+            "fc00::/6",
+            "::/1",
+            "127.0.0.0/7",
         ] {
-            assert!(ClientRules::parse(bad).is_none(), "{bad}");
+            assert!(ClientRules::parse(open).unwrap().are_public(), "{open}");
         }
+        let closed =
+            "loopback,subnet,10.0.0.0/8,172.20.0.0/16,192.168.1.0/24,100.64.0.0/10,fd00::/8,8.8.8.8,2a00::1,::1";
+        assert!(!ClientRules::parse(closed).unwrap().are_public());
     }
 
     #[test]

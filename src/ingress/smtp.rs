@@ -4,10 +4,12 @@
 //! finds the end of content, [`answer`] words what the relay says. [`wire`] and [`session`] put them on a connection, of
 //! whatever kind of stream.
 
+pub mod access;
 pub mod answer;
 pub mod command;
 pub mod data;
 pub mod dialogue;
+mod places;
 pub mod reply;
 pub mod session;
 #[cfg(test)]
@@ -20,7 +22,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -29,12 +30,16 @@ use crate::message::Ingress;
 use crate::message::content::BareNewline;
 use crate::net::listen::Listen;
 use crate::net::stream::{Listener, Stream};
+use crate::net::tls::link::Link;
+use crate::net::tls::server::ServerTls;
 use crate::outcome::EnhancedCode;
 use crate::relay::Relay;
 use crate::{settings, words};
 
 use super::clients::ClientRules;
-use dialogue::Rules;
+use access::{Access, Users};
+use dialogue::{MALFORMED, Rules};
+use places::{Full, Place, Places};
 use reply::Reply;
 use session::Session;
 
@@ -45,8 +50,16 @@ settings! {
         smtp_listen: Listen = "127.0.0.1:1025,[::1]:1025",
         /// Where LMTP (RFC 2033) is taken: as SMTP, but each recipient gets an answer of its own.
         lmtp_listen: Listen = "off",
+        /// Where SMTP is taken under TLS from the first byte (port 465 elsewhere); needs `TLS_CERT_FILE`.
+        smtps_listen: Listen = "off",
+        /// Who may log in, and then must, before sending over SMTP: `user:password` pairs, separated by commas or line ends.
+        smtp_users: Option<Users> = "",
         /// The most SMTP connections at a time; beyond it a client is told to come back.
         smtp_connections: usize = "1000",
+        /// The most SMTP connections at a time from one client's address.
+        smtp_connections_per_client: usize = "500",
+        /// How long an SMTP connection may last; a message that is being read or delivered gets its reply first.
+        smtp_connection_timeout: Duration = "1h",
         /// How long an SMTP client may take for its next command.
         smtp_idle_timeout: Duration = "5m",
         /// How long an SMTP client may take for the content of a message; a second more for each 16 KiB that came.
@@ -63,6 +76,11 @@ const TURN_AWAY: Duration = Duration::from_secs(1);
 /// The pause after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+const TOO_MANY_OF_YOURS: Reply = Reply::new(
+    421,
+    EnhancedCode(4, 7, 0),
+    "Too many connections from your address; close one, or try again in a moment",
+);
 const TOO_MANY: Reply = Reply::new(421, EnhancedCode(4, 3, 2), "Too many connections; try again in a moment");
 const FORBIDDEN: Reply =
     Reply::new(554, EnhancedCode(5, 7, 1), "Your address may not send here; SIDEPOST_ALLOWED_CLIENTS says who may");
@@ -75,19 +93,28 @@ pub struct Server {
     /// Which protocol is spoken: SMTP, or LMTP.
     door: Ingress,
     rules: Arc<Rules>,
-    permits: Arc<Semaphore>,
+    places: Arc<Places>,
+    tls: Option<Arc<ServerTls>>,
     relay: Arc<Relay>,
 }
 
 impl Server {
-    /// A server that names itself `hostname`.
+    /// A server that names itself `hostname`, and offers TLS if it has it.
     #[must_use]
-    pub fn new(config: Config, clients: ClientRules, hostname: String, relay: Arc<Relay>) -> Arc<Self> {
-        let permits = Arc::new(Semaphore::new(config.smtp_connections.min(Semaphore::MAX_PERMITS)));
+    pub fn new(
+        config: Config,
+        clients: ClientRules,
+        hostname: String,
+        tls: Option<Arc<ServerTls>>,
+        relay: Arc<Relay>,
+    ) -> Arc<Self> {
+        let places = Places::new(config.smtp_connections, config.smtp_connections_per_client);
+        let certificates = tls.as_ref().is_some_and(|tls| tls.knows_client_certificates());
+        let access = Access { tls: tls.is_some(), users: config.smtp_users.clone(), certificates };
         let policy = relay.policy();
         let (max_message_bytes, max_recipients) = (policy.max_message_bytes(), policy.max_recipients());
-        let rules = Arc::new(Rules { hostname, max_message_bytes, max_recipients, lmtp: false });
-        Arc::new(Self { config, clients, door: Ingress::Smtp, rules, permits, relay })
+        let rules = Arc::new(Rules { hostname, max_message_bytes, max_recipients, lmtp: false, access });
+        Arc::new(Self { config, clients, door: Ingress::Smtp, rules, places, tls, relay })
     }
 
     /// The same server for LMTP, with the same places for connections.
@@ -102,14 +129,22 @@ impl Server {
     /// From then on an idle connection is closed with 421, one whose message is being read or delivered gets its reply
     /// first; at [`Phase::Ending`] reading ends too. Dropping the future cuts all connections.
     pub async fn serve(self: Arc<Self>, listener: impl Into<Listener>) {
-        let listener = listener.into();
+        self.serve_as(listener.into(), Kind::Plain).await;
+    }
+
+    /// The same, under TLS from the first byte.
+    pub async fn serve_tls(self: Arc<Self>, listener: impl Into<Listener>) {
+        self.serve_as(listener.into(), Kind::Tls).await;
+    }
+
+    async fn serve_as(self: Arc<Self>, listener: Listener, kind: Kind) {
         let mut draining = pin!(self.relay.lifecycle().reached(Phase::Draining));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 biased;
                 () = &mut draining => break,
-                accepted = listener.accept() => self.accepted(accepted, &mut connections).await,
+                accepted = listener.accept() => self.accepted(accepted, kind, &mut connections).await,
                 Some(_) = connections.join_next() => {}
             }
         }
@@ -117,11 +152,18 @@ impl Server {
         while connections.join_next().await.is_some() {}
     }
 
-    async fn accepted(self: &Arc<Self>, accepted: io::Result<(Stream, IpAddr)>, connections: &mut JoinSet<()>) {
+    async fn accepted(
+        self: &Arc<Self>,
+        accepted: io::Result<(Stream, IpAddr)>,
+        kind: Kind,
+        connections: &mut JoinSet<()>,
+    ) {
         match accepted {
-            Ok((stream, peer)) => match self.admit(peer) {
-                Ok(permit) => drop(connections.spawn(Arc::clone(self).connection(stream, peer, permit))),
-                Err(reply) => turn_away(stream, &reply).await,
+            Ok((stream, peer)) => match (self.admit(peer), kind) {
+                (Ok(place), _) => drop(connections.spawn(Arc::clone(self).connection(stream, peer, kind, place))),
+                (Err(reply), Kind::Plain) => turn_away(stream, &reply).await,
+                // A handshake only to say no would cost more than the connection.
+                (Err(_), Kind::Tls) => {}
             },
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => {
@@ -132,27 +174,52 @@ impl Server {
     }
 
     /// A place for a client, or the reply that turns it away.
-    fn admit(&self, client: IpAddr) -> Result<OwnedSemaphorePermit, Reply> {
+    fn admit(&self, client: IpAddr) -> Result<Place, Reply> {
         if !self.clients.allows(client) {
             tracing::debug!(%client, "turned away: not in SIDEPOST_ALLOWED_CLIENTS");
             self.count("forbidden");
             return Err(FORBIDDEN);
         }
-        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+        self.places.take(client).map_err(|full| {
             self.count("connection_limit");
-            TOO_MANY
+            match full {
+                Full::All => TOO_MANY,
+                Full::Client => TOO_MANY_OF_YOURS,
+            }
         })
     }
 
-    async fn connection(self: Arc<Self>, stream: Stream, peer: IpAddr, permit: OwnedSemaphorePermit) {
+    async fn connection(self: Arc<Self>, stream: Stream, peer: IpAddr, kind: Kind, place: Place) {
         let _connected = self.relay.metrics().client_connected();
-        Session::new(self, peer, stream).run().await;
-        drop(permit);
+        let mut link = Link::Plain(stream);
+        if kind == Kind::Plain || self.secure(&mut link, peer).await {
+            Session::new(self, peer, link).run().await;
+        }
+        drop(place);
+    }
+
+    /// The handshake before everything else; whether it succeeded.
+    async fn secure(&self, link: &mut Link<Stream>, peer: IpAddr) -> bool {
+        let Some(tls) = &self.tls else { return false };
+        let secured = link.secure(tls).await;
+        secured.inspect_err(|error| self.note_failed_handshake(peer, error)).is_ok()
+    }
+
+    fn note_failed_handshake(&self, client: IpAddr, error: &io::Error) {
+        self.count(MALFORMED);
+        tracing::info!(%client, %error, "the TLS handshake with an SMTP client failed");
     }
 
     fn count(&self, reason: &str) {
         self.relay.metrics().refused(self.door.label(), reason);
     }
+}
+
+/// How a listener begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Tls,
 }
 
 async fn turn_away(mut stream: Stream, reply: &Reply) {

@@ -131,14 +131,7 @@ pub fn complete(content: Content, trace: Option<&str>, domain_for_id: &str, now:
 /// the client called itself is cut to 255 characters, and whatever has no place in a host name becomes `?`. `mark` is
 /// the word by which we know our own again, see [`has_mark`].
 #[must_use]
-pub fn received(
-    helo: &str,
-    peer: IpAddr,
-    (us, mark): (&str, &str),
-    protocol: &'static str,
-    id: Id,
-    now: SystemTime,
-) -> String {
+pub fn received(helo: &str, peer: IpAddr, (us, mark): (&str, &str), protocol: &str, id: Id, now: SystemTime) -> String {
     let peer = match peer.to_canonical() {
         IpAddr::V4(ip) => format!("[{ip}]"),
         IpAddr::V6(ip) => format!("[IPv6:{ip}]"),

@@ -1,5 +1,9 @@
 //! TLS towards the provider and whoever issues tokens for it: always verified, TLS 1.2 with AEAD at the least, sessions resumed.
 
+pub mod expiry;
+pub mod link;
+pub mod server;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;

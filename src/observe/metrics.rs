@@ -23,6 +23,8 @@ pub const PHASES: [&str; 4] = ["connect", "tls", "login", "send"];
 pub const LOGINS: [&str; 3] = ["accepted", "refused", "failed"];
 /// How a request for a token can end.
 pub const TOKEN_RESULTS: [&str; 3] = ["granted", "refused", "failed"];
+/// How taking up a new certificate can end.
+const RELOADS: [&str; 2] = ["loaded", "failed"];
 /// Refusals that the ingresses themselves make, before there is a submission.
 const FORM_REASONS: [&str; 4] = ["malformed", "forbidden", "unauthorized", "connection_limit"];
 
@@ -76,6 +78,8 @@ pub struct Metrics {
     last_attempt: Gauge,
     token_times: [Gauge; 5],
     token_requests: IntCounterVec,
+    certificate_expiry: IntGauge,
+    certificate_reloads: IntCounterVec,
 }
 
 /// Names and meanings, in the order of the times of [`Tokens`].
@@ -184,6 +188,19 @@ impl Metrics {
                 "Requests for an access token, by result.",
                 &["result"],
             )?,
+            certificate_expiry: registered(
+                &registry,
+                IntGauge::new(
+                    "sidepost_certificate_expiry_timestamp_seconds",
+                    "When the certificate of our own listeners ends; 0 where there is none.",
+                )?,
+            )?,
+            certificate_reloads: counters(
+                &registry,
+                "sidepost_certificate_reloads_total",
+                "New certificates for our own listeners, by result.",
+                &["result"],
+            )?,
             registry,
         };
         let build = registered(
@@ -213,6 +230,7 @@ impl Metrics {
         }
         PHASES.iter().for_each(|phase| drop(self.attempt_seconds.with_label_values(&[phase])));
         TOKEN_RESULTS.iter().for_each(|result| drop(self.token_requests.with_label_values(&[result])));
+        RELOADS.iter().for_each(|result| drop(self.certificate_reloads.with_label_values(&[result])));
         LOGINS.iter().for_each(|result| drop(self.logins.with_label_values(&[result])));
         Verdict::LABELS.iter().for_each(|verdict| drop(self.recipients.with_label_values(&[verdict])));
         for side in ["ingress", "provider"] {
@@ -273,6 +291,16 @@ impl Metrics {
         let gauge = self.connections.with_label_values(&["ingress"]);
         gauge.inc();
         Connected(gauge)
+    }
+
+    /// When the certificate of our own listeners ends, in seconds since 1970.
+    pub fn certificate_expires(&self, at: u64) {
+        self.certificate_expiry.set(i64::try_from(at).unwrap_or(i64::MAX));
+    }
+
+    /// A new certificate for our own listeners was there.
+    pub fn certificate_loaded(&self, good: bool) {
+        self.certificate_reloads.with_label_values(&[if good { "loaded" } else { "failed" }]).inc();
     }
 
     /// The classic text format.

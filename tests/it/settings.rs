@@ -59,6 +59,41 @@ fn a_port_in_use_ends_the_start_with_its_address() {
 }
 
 #[test]
+fn an_open_relay_must_be_asked_for_by_name() {
+    let check = |settings: &[(&str, &str)]| {
+        let everywhere = [("SMTP_LISTEN", "*:2525"), ("HTTP_LISTEN", "127.0.0.1:8025")];
+        run(&["config", "--check"], &[&everywhere[..], settings].concat(), "")
+    };
+    for clients in ["any", "0.0.0.0/0", "::/0", "loopback,8.0.0.0/8"] {
+        let (code, _, err) = check(&[("ALLOWED_CLIENTS", clients)]);
+        assert!(code == 78 && err.contains("SIDEPOST_ALLOWED_CLIENTS: ") && err.contains("an open relay"), "{err}");
+        assert!(err.contains("SIDEPOST_SMTP_USERS") && !err.contains("SIDEPOST_API_TOKEN"), "{err}");
+        assert_eq!(check(&[("ALLOWED_CLIENTS", clients), ("SMTP_USERS", "a:b")]).0, 0);
+        assert_eq!(check(&[("ALLOWED_CLIENTS", clients), ("ALLOW_OPEN_RELAY", "yes")]).0, 0);
+        assert_eq!(check(&[("ALLOWED_CLIENTS", clients), ("SMTP_LISTEN", "127.0.0.1:25,unix:/run/a")]).0, 0);
+        let http = [("ALLOWED_CLIENTS", clients), ("SMTP_USERS", "a:b"), ("HTTP_LISTEN", "*:8025")];
+        let (code, _, err) = check(&http);
+        assert!(code == 78 && err.contains("SIDEPOST_API_TOKEN"), "{err}");
+        assert_eq!(check(&[&http[..], &[("API_TOKEN", "token")]].concat()).0, 0);
+    }
+    assert_eq!(check(&[("ALLOWED_CLIENTS", "loopback,10.0.0.0/8,192.0.2.7,fd00::/8,8.8.8.8")]).0, 0);
+}
+
+#[test]
+fn tls_settings_that_cannot_work() {
+    let (code, _, err) = run(&["config", "--check"], &[("SMTPS_LISTEN", "*:465")], "");
+    assert!(code == 78 && err.contains("SIDEPOST_SMTPS_LISTEN: needs SIDEPOST_TLS_CERT_FILE"), "{err}");
+    let missing = [("TLS_CERT_FILE", "/nowhere/tls.crt"), ("TLS_KEY_FILE", "/nowhere/tls.key")];
+    let (code, _, err) = run(&["config", "--check"], &missing, "");
+    assert!(code == 78 && err.contains("cannot read /nowhere/tls.crt"), "{err}");
+    let (code, _, err) = run(&[], &missing, "");
+    assert!(code == 69 && err.contains("cannot read /nowhere/tls.crt"), "{err}");
+    let (code, _, err) = run(&["config", "--check"], &[("SMTP_USERS", "joe:hunter2,hunter3")], "");
+    assert!(code == 78 && err.contains("SIDEPOST_SMTP_USERS: expected `user:password` pairs"), "{err}");
+    assert!(!err.contains("hunter"), "{err}");
+}
+
+#[test]
 fn help_version_and_misuse() {
     let (code, out, _) = run(&["--help"], &[], "");
     assert!(code == 0 && out.contains("sidepost config --check"));

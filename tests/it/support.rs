@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod crowd;
 pub mod faults;
 pub mod issuer;
+pub mod keys;
 pub mod lines;
 pub mod provider;
 pub mod rig;

@@ -35,6 +35,10 @@ pub enum Command<'a> {
     Noop,
     /// QUIT.
     Quit,
+    /// AUTH with its arguments (RFC 4954).
+    Auth(Hidden<'a>),
+    /// STARTTLS (RFC 3207).
+    StartTls,
     /// VRFY.
     Vrfy,
     /// HELP.
@@ -43,6 +47,16 @@ pub enum Command<'a> {
     NotOffered,
     /// The first line of an HTTP request: a browser, or something that takes us for a web server.
     Http,
+}
+
+/// Arguments that may hold a password, and are printed by nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Hidden<'a>(pub &'a str);
+
+impl std::fmt::Debug for Hidden<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden")
+    }
 }
 
 /// The arguments of MAIL.
@@ -94,6 +108,8 @@ enum Verb {
     Rset,
     Noop,
     Quit,
+    Auth,
+    StartTls,
     Vrfy,
     Help,
     NotOffered,
@@ -113,8 +129,8 @@ const VERBS: [(&str, Verb); 35] = [
     ("NOOP", Verb::Noop),
     ("VRFY", Verb::Vrfy),
     ("HELP", Verb::Help),
-    ("AUTH", Verb::NotOffered),
-    ("STARTTLS", Verb::NotOffered),
+    ("AUTH", Verb::Auth),
+    ("STARTTLS", Verb::StartTls),
     ("LHLO", Verb::Lhlo),
     ("EXPN", Verb::NotOffered),
     ("ETRN", Verb::NotOffered),
@@ -176,6 +192,9 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, Reply> {
         Verb::Bdat => chunk(argument).map(Command::Bdat).ok_or(NO_CHUNK),
         Verb::Rset => alone(argument, Command::Rset),
         Verb::Quit => alone(argument, Command::Quit),
+        Verb::StartTls => alone(argument, Command::StartTls),
+        Verb::Auth if argument.is_empty() => Err(Reply::new(501, PARAMETERS, "AUTH needs a mechanism")),
+        Verb::Auth => Ok(Command::Auth(Hidden(argument))),
         Verb::Vrfy if argument.is_empty() => Err(Reply::new(501, PARAMETERS, "VRFY needs an address")),
         Verb::Vrfy => Ok(Command::Vrfy),
         Verb::Noop => Ok(Command::Noop),
@@ -254,6 +273,9 @@ impl Mail {
             self.ret = Some(understood(value, Ret::parse, "RET is FULL or HDRS")?);
         } else if keyword.eq_ignore_ascii_case("ENVID") {
             self.envid = Some(understood(value, EnvelopeId::parse, "ENVID is an xtext of at most 100 octets")?);
+        } else if keyword.eq_ignore_ascii_case("AUTH") {
+            // Who first submitted it (RFC 4954 section 5) is a matter between servers that trust each other.
+            value.filter(|value| is_xtext(value)).ok_or(Reply::new(501, PARAMETERS, "AUTH needs an address or <>"))?;
         } else {
             return Err(unknown_parameter());
         }
@@ -367,6 +389,12 @@ fn is_value(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| !byte.is_ascii() || (byte.is_ascii_graphic() && byte != b'='))
 }
 
+/// Printable ASCII with `+` only before two hexadecimal digits (RFC 3461 section 4).
+fn is_xtext(text: &str) -> bool {
+    let coded = |part: &str| part.bytes().take(2).filter(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F')).count() == 2;
+    text.is_ascii() && text.split('+').skip(1).all(coded)
+}
+
 fn unknown_parameter() -> Reply {
     Reply::new(555, PARAMETERS, "The parameter is not known")
 }
@@ -428,6 +456,22 @@ mod tests {
     }
 
     #[test]
+    fn tls_and_logins() {
+        check("starttls ", Command::StartTls);
+        check("AUTH PLAIN AGpvZQBw", Command::Auth(Hidden("PLAIN AGpvZQBw")));
+        check("auth  LOGIN", Command::Auth(Hidden("LOGIN")));
+        refused("STARTTLS now", "501 5.5.4");
+        refused("AUTH", "501 5.5.4");
+        for good in ["AUTH=<>", "auth=a@b.test", "AUTH=e+3Dmc2@b.test"] {
+            check(&format!("MAIL FROM:<a@b.test> {good}"), Command::Mail(mail("a@b.test")));
+        }
+        for bad in ["AUTH", "AUTH=", "AUTH=a+b", "AUTH=a+3", "AUTH=a+3d", "AUTH=<> AUTH=<>"] {
+            refused(format!("MAIL FROM:<a@b.test> {bad}"), "501 5.5.4");
+        }
+        assert!(!format!("{:?}", parse(b"AUTH PLAIN AGpvZQBw")).contains("AGpv"));
+    }
+
+    #[test]
     fn rcpt() {
         let rcpt = |text: &str| {
             let (recipient, non_ascii) = (address(text), !text.is_ascii());
@@ -473,7 +517,7 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_is_known_and_http_is_noticed() {
-        for line in ["STARTTLS", "AUTH PLAIN AAAA", "EXPN list", "ETRN a", "TURN", "XCLIENT NAME=a"] {
+        for line in ["EXPN list", "ETRN a", "TURN", "XCLIENT NAME=a"] {
             check(line, Command::NotOffered);
         }
         for line in
@@ -591,7 +635,7 @@ mod tests {
         ] {
             refused(format!("MAIL FROM:<a@b.test> {parameter}"), "501 5.5.4");
         }
-        for parameter in ["FOO", "FOO=1", "AUTH=<>", "NOTIFY=NEVER", "SMTPUTF8=1", "XVERP", "SIZE=1 FOO"] {
+        for parameter in ["FOO", "FOO=1", "NOTIFY=NEVER", "SMTPUTF8=1", "XVERP", "SIZE=1 FOO"] {
             refused(format!("MAIL FROM:<a@b.test> {parameter}"), "555 5.5.4");
         }
         for parameter in ["RET=FULL", "ENVID=1", "SIZE=1", "SMTPUTF8"] {

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use super::access::{Access, Channel, Gate, UNAUTHORIZED};
 use super::answer;
-use super::command::{Chunk, Command, Mail, RECIPIENT_NEEDS_UTF8, Rcpt};
+use super::command::{Chunk, Command, Hidden, Mail, RECIPIENT_NEEDS_UTF8, Rcpt};
 use super::reply::Reply;
 use crate::message::dsn::{Dsn, RecipientDsn};
 use crate::message::{Address, Envelope};
@@ -34,6 +35,10 @@ const HELLO_FIRST: Reply = Reply::new(503, SEQUENCE, "Send EHLO or HELO first; w
 /// RFC 2033 section 4.1 has both of these.
 const WRONG_HELLO: Reply = Reply::new(500, SEQUENCE, "This is LMTP: it begins with LHLO");
 const NO_LMTP: Reply = Reply::new(500, SEQUENCE, "This is SMTP: it begins with EHLO");
+const EHLO_FIRST: Reply = Reply::new(503, SEQUENCE, "Send EHLO first");
+const NOT_NOW: Reply = Reply::new(503, SEQUENCE, "Not within a transaction; RSET ends it");
+const TLS_ALREADY: Reply = Reply::new(503, SEQUENCE, "TLS is on already");
+const START_TLS: Reply = Reply::new(220, EnhancedCode(2, 0, 0), "Go ahead with TLS, then say EHLO again");
 const MAIL_FIRST: Reply = Reply::new(503, SEQUENCE, "Send MAIL first");
 const CHUNKS_BEGUN: Reply = Reply::new(503, SEQUENCE, "Content has begun with BDAT; finish it so, or send RSET");
 const ALREADY_MAIL: Reply = Reply::new(503, SEQUENCE, "MAIL was given before; RSET begins anew");
@@ -55,6 +60,8 @@ pub struct Rules {
     pub max_recipients: usize,
     /// LMTP is spoken (RFC 2033): it begins with LHLO.
     pub lmtp: bool,
+    /// Who may send mail.
+    pub access: Access,
 }
 
 /// How the client named itself.
@@ -89,6 +96,8 @@ pub enum Next {
     Chunk(Chunk, Option<Box<Transaction>>),
     /// So many octets that nobody wants, before the reply.
     Swallow(u64),
+    /// The TLS handshake; after it the conversation begins anew, by [`Dialogue::begin_on`].
+    StartTls,
     /// The end of the connection.
     Close,
 }
@@ -112,6 +121,12 @@ impl Step {
     fn refuse(reply: Reply, reason: &'static str) -> Self {
         Self { refused: Some(reason), ..Self::from(reply) }
     }
+
+    /// Whether it is the end of a login that was refused.
+    #[must_use]
+    pub fn is_refused_login(&self) -> bool {
+        self.refused == Some(UNAUTHORIZED) && matches!(self.reply.code(), 421 | 535)
+    }
 }
 
 impl From<Reply> for Step {
@@ -134,6 +149,7 @@ struct Draft {
 #[derive(Debug)]
 pub struct Dialogue {
     rules: Arc<Rules>,
+    gate: Gate,
     hello: Option<Hello>,
     draft: Option<Draft>,
     /// The most recipients as of now.
@@ -149,7 +165,15 @@ impl Dialogue {
     #[must_use]
     pub fn new(rules: Arc<Rules>) -> Self {
         let max_recipients = rules.max_recipients;
-        Self { rules, hello: None, draft: None, max_recipients, in_chunks: false, errors: 0, commands: 0 }
+        let gate = Gate::default();
+        Self { rules, gate, hello: None, draft: None, max_recipients, in_chunks: false, errors: 0, commands: 0 }
+    }
+
+    /// What the client said before is forgotten: it said so over another channel.
+    pub fn begin_on(&mut self, channel: Channel) {
+        self.gate.begin(channel);
+        self.hello = None;
+        self.abandon();
     }
 
     /// Sets the most recipients of one message from now on: a provider may turn out to take fewer than the rules do.
@@ -196,6 +220,8 @@ impl Dialogue {
                 OK.into()
             }
             Command::Noop => OK.into(),
+            Command::Auth(Hidden(argument)) => self.auth(argument),
+            Command::StartTls => self.start_tls(),
             Command::Vrfy => CANNOT_VERIFY.into(),
             Command::Help => HELP.into(),
             Command::Quit => Step::close(BYE, None),
@@ -210,9 +236,11 @@ impl Dialogue {
         let Rules { hostname, max_message_bytes, .. } = &*self.rules;
         let max_recipients = self.max_recipients;
         let text = if extended {
-            format!(
+            let mut text = format!(
                 "{hostname}\nPIPELINING\nSIZE {max_message_bytes}\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={max_recipients}\nHELP"
-            )
+            );
+            self.gate.keywords(&self.rules.access).iter().for_each(|keyword| text.extend(["\n", keyword]));
+            text
         } else {
             hostname.clone()
         };
@@ -226,6 +254,9 @@ impl Dialogue {
         }
         if self.draft.is_some() || self.in_chunks {
             return ALREADY_MAIL.into();
+        }
+        if let Some(reply) = self.gate.refusal(&self.rules.access) {
+            return Step::refuse(reply, UNAUTHORIZED);
         }
         if mail.size.is_some_and(|size| size > limit) {
             let refusal = Refusal::TooLarge { limit };
@@ -302,10 +333,65 @@ impl Dialogue {
         (self.draft, self.in_chunks) = (None, false);
     }
 
+    fn auth(&mut self, argument: &str) -> Step {
+        if !self.hello.as_ref().is_some_and(|hello| hello.extended) {
+            return EHLO_FIRST.into();
+        }
+        if self.draft.is_some() || self.in_chunks {
+            return NOT_NOW.into();
+        }
+        judged(self.gate.auth(&self.rules.access, argument))
+    }
+
+    /// Whether the next line is no command but the answer to a challenge.
+    #[must_use]
+    pub fn is_in_login(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    /// Takes the answer to a challenge; nothing where it was too long.
+    pub fn respond(&mut self, line: Option<&[u8]>) -> Step {
+        let reply = match line {
+            Some(line) => self.gate.respond(&self.rules.access, line),
+            None => self.gate.refuse_long(),
+        };
+        self.bounded(judged(reply))
+    }
+
+    fn start_tls(&self) -> Step {
+        if !self.rules.access.tls {
+            return NOT_OFFERED.into();
+        }
+        if self.gate.is_secure() {
+            return TLS_ALREADY.into();
+        }
+        if self.hello.is_none() {
+            return HELLO_FIRST.into();
+        }
+        if self.draft.is_some() || self.in_chunks {
+            return NOT_NOW.into();
+        }
+        Step { reply: START_TLS, next: Next::StartTls, refused: None }
+    }
+
+    /// The protocol as a Received header names it (RFC 3848, RFC 6531 section 4.3).
+    #[must_use]
+    pub fn protocol(&self, utf8: bool) -> String {
+        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        let name = match (self.rules.lmtp, utf8, extended) {
+            (true, true, _) => "UTF8LMTP",
+            (true, false, _) => "LMTP",
+            (false, true, _) => "UTF8SMTP",
+            (false, false, true) => "ESMTP",
+            (false, false, false) => return "SMTP".to_owned(),
+        };
+        format!("{name}{}", self.gate.suffix())
+    }
+
     /// Ends a conversation that leads nowhere.
     fn bounded(&mut self, step: Step) -> Step {
         match step.next {
-            Next::Close => return step,
+            Next::Close | Next::StartTls => return step,
             Next::Content(_) | Next::Chunk(Chunk { last: true, .. }, _) => (self.errors, self.commands) = (0, 0),
             Next::Chunk(Chunk { size: CHUNK_OF_SUBSTANCE.., .. }, _) => return step,
             Next::Command if step.reply.is_positive() => self.errors = 0,
@@ -320,6 +406,15 @@ impl Dialogue {
             return Step::close(TOO_MANY_COMMANDS, step.refused);
         }
         step
+    }
+}
+
+/// What follows the reply to a login.
+fn judged(reply: Reply) -> Step {
+    match reply.code() {
+        421 => Step::close(reply, Some(UNAUTHORIZED)),
+        535 | 538 => Step::refuse(reply, UNAUTHORIZED),
+        _ => reply.into(),
     }
 }
 
@@ -341,7 +436,13 @@ mod tests {
     }
 
     fn of(lmtp: bool) -> Dialogue {
-        let rules = Rules { hostname: "us.test".to_owned(), max_message_bytes: 1000, max_recipients: 3, lmtp };
+        let rules = Rules {
+            hostname: "us.test".to_owned(),
+            max_message_bytes: 1000,
+            max_recipients: 3,
+            lmtp,
+            access: Access::default(),
+        };
         Dialogue::new(Arc::new(rules))
     }
 

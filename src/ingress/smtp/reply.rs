@@ -8,7 +8,7 @@ use crate::outcome::EnhancedCode;
 /// Octets of text per line: with the codes and the CRLF it stays under 512 (RFC 5321 section 4.5.3.1.5).
 const LONGEST_TEXT: usize = 480;
 /// Lines per reply. What does not fit is dropped.
-const MOST_LINES: usize = 12;
+const MOST_LINES: usize = 16;
 
 /// One reply: a code, perhaps an enhanced code, and a text of one or more lines.
 ///

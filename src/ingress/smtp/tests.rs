@@ -1,5 +1,7 @@
 //! The listener as its clients see it: over real sockets, say a line, expect a reply.
 
+mod secured;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -45,6 +47,10 @@ struct Listening {
 
 impl Setup {
     fn server(&self) -> (Arc<Server>, Lifecycle) {
+        self.server_with(None)
+    }
+
+    fn server_with(&self, tls: Option<Arc<ServerTls>>) -> (Arc<Server>, Lifecycle) {
         let lifecycle = Lifecycle::new();
         lifecycle.advance(Phase::Serving);
         let (limit, messages) = (LIMIT.to_string(), self.messages.to_string());
@@ -61,7 +67,7 @@ impl Setup {
         let relay = app::relay(&settings, "us.test", &lifecycle).unwrap();
         let config = settings.smtp;
         let clients = ClientRules::parse(self.clients).unwrap();
-        (Server::new(config, clients, "us.test".to_owned(), relay), lifecycle)
+        (Server::new(config, clients, "us.test".to_owned(), tls, relay), lifecycle)
     }
 
     async fn listen(self) -> Listening {
@@ -547,6 +553,22 @@ async fn connections_are_limited() {
 }
 
 #[tokio::test]
+async fn one_client_leaves_places_to_others() {
+    let settings = vec![("SIDEPOST_SMTP_CONNECTIONS_PER_CLIENT", "2")];
+    let listening = Setup { settings, ..Setup::default() }.listen().await;
+    let mut two = [listening.greeted().await, listening.greeted().await];
+    listening.client().await.hears("421 4.7.0").await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+    Client(socket.connect(listening.address).await.unwrap()).hears("220 ").await;
+    two[0].talk(&[("QUIT", "221")]).await;
+    two[0].is_cut().await;
+    sleep(Duration::from_millis(50)).await;
+    listening.client().await.hears("220 ").await;
+    assert_eq!(listening.refused("connection_limit"), "1");
+}
+
+#[tokio::test]
 async fn content_that_is_too_large_is_read_and_refused() {
     let listening = Setup::default().listen().await;
     let mut client = listening.sending().await;
@@ -663,7 +685,7 @@ async fn ending_cuts_content_that_is_still_read() {
 async fn who_does_not_read_is_cut() {
     let (server, _lifecycle) = Setup::default().server();
     let (mut client, stream) = tokio::io::duplex(64);
-    let session = tokio::spawn(Session::new(server, [127, 0, 0, 1].into(), stream).run());
+    let session = tokio::spawn(Session::new(server, [127, 0, 0, 1].into(), Link::Plain(stream)).run());
     client.read_exact(&mut [0; 28]).await.unwrap();
     let begun = tokio::time::Instant::now();
     // The reply to EHLO is larger than what the stream takes.
@@ -712,7 +734,7 @@ fn expected_codes(server: &Server, mut input: &[u8]) -> Vec<u16> {
                     break;
                 }
             },
-            Next::Command | Next::Close => {}
+            Next::Command | Next::StartTls | Next::Close => {}
         }
     }
     codes
@@ -755,7 +777,7 @@ proptest! {
         let expected = expected_codes(&server, &input);
         let replies = runtime.block_on(async {
             let (mut client, stream) = tokio::io::duplex(1 << 20);
-            let session = tokio::spawn(Session::new(server, [127, 0, 0, 1].into(), stream).run());
+            let session = tokio::spawn(Session::new(server, [127, 0, 0, 1].into(), Link::Plain(stream)).run());
             let mut greeting = [0; 28];
             client.read_exact(&mut greeting).await.unwrap();
             let size = if trickle { 1 } else { input.len() };

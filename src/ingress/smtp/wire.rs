@@ -16,8 +16,10 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::reply::Reply;
 use crate::lifecycle::{Phase, Watch};
+use crate::net::tls::link::Link;
+use crate::net::tls::server::ServerTls;
 
-/// The longest command line with its CRLF: RFC 5321 asks for 512, SMTPUTF8 and AUTH for more; this is for all of them.
+/// The longest command line with its CRLF: RFC 5321 asks for 512, SMTPUTF8 for more; AUTH has a limit of its own.
 pub const LONGEST_LINE: usize = 2_048;
 /// What is read at once.
 const READ: usize = 8 * 1024;
@@ -42,7 +44,7 @@ pub enum Stop {
     Phase,
 }
 
-/// A line longer than [`LONGEST_LINE`]; all of it has been passed over.
+/// A line longer than it may be; all of it has been passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
@@ -56,25 +58,26 @@ pub struct Input {
 }
 
 impl Input {
-    /// The next line without its CRLF, once it is complete. A bare LF ends nothing.
-    pub fn line(&mut self) -> Option<Result<&[u8], TooLong>> {
+    /// The next line without its CRLF, once it is complete, if it has no more than `longest` bytes with it. A bare LF ends
+    /// nothing.
+    pub fn line(&mut self, longest: usize) -> Option<Result<&[u8], TooLong>> {
         let start = self.at;
         let Some(length) = memmem::find(self.unread(), b"\r\n") else {
-            self.skip_if_too_long();
+            self.skip_if_too_long(longest);
             return None;
         };
         self.consume(length + 2);
-        if std::mem::take(&mut self.skipped) + length + 2 > LONGEST_LINE {
+        if std::mem::take(&mut self.skipped) + length + 2 > longest {
             return Some(Err(TooLong));
         }
         Some(Ok(&self.bytes[start..start + length]))
     }
 
     /// Lets go of the line's beginning. A CR at the end stays: it may be half of the line's end.
-    fn skip_if_too_long(&mut self) {
+    fn skip_if_too_long(&mut self, longest: usize) {
         let unread = self.unread();
         let length = unread.len() - usize::from(unread.ends_with(b"\r"));
-        if self.skipped + unread.len() >= LONGEST_LINE {
+        if self.skipped + unread.len() >= longest {
             self.skipped += length;
             self.consume(length);
         }
@@ -128,7 +131,7 @@ impl Input {
 /// A stream with its buffers and its ends.
 #[derive(Debug)]
 pub struct Wire<S> {
-    stream: S,
+    stream: Link<S>,
     /// What came.
     pub input: Input,
     output: Vec<u8>,
@@ -139,9 +142,23 @@ pub struct Wire<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Takes over a stream.
     #[must_use]
-    pub fn new(stream: S, life: Watch) -> Self {
+    pub fn new(stream: Link<S>, life: Watch) -> Self {
         let timer = Box::pin(sleep_until(Instant::now() + WRITE_TIMEOUT));
         Self { stream, input: Input::default(), output: Vec::new(), timer, life: Life::new(life) }
+    }
+
+    /// The connection itself.
+    #[must_use]
+    pub fn link(&self) -> &Link<S> {
+        &self.stream
+    }
+
+    /// The TLS handshake, before which everything that was said must have been flushed.
+    ///
+    /// # Errors
+    /// Where it fails; nothing can be said any more.
+    pub async fn secure(&mut self, tls: &ServerTls) -> io::Result<()> {
+        self.stream.secure(tls).await
     }
 
     /// Whether new mail is no longer taken.
@@ -162,10 +179,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     /// Why none came. At [`Phase::Draining`] the wait is over.
     pub async fn fill_idle(&mut self, deadline: Instant) -> Result<(), Stop> {
+        self.fill_empty(deadline, Phase::Draining).await
+    }
+
+    /// Waits for more bytes of content that has not come for a while.
+    ///
+    /// # Errors
+    /// Why none came. At [`Phase::Ending`] the wait is over.
+    pub async fn fill_stalled(&mut self, deadline: Instant) -> Result<(), Stop> {
+        self.fill_empty(deadline, Phase::Ending).await
+    }
+
+    /// Waits without a buffer.
+    async fn fill_empty(&mut self, deadline: Instant, end: Phase) -> Result<(), Stop> {
         self.input.release();
         poll_fn(|cx| {
             let read = self.poll_read_some(cx);
-            self.poll_wait(&read, deadline, Phase::Draining, cx)
+            self.poll_wait(&read, deadline, end, cx)
         })
         .await
     }
@@ -282,10 +312,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Sends what was said and closes. With `linger`, a client that is still sending gets a moment: closing on bytes
     /// unread resets the connection, and the last reply with it.
     pub async fn close(mut self, linger: bool) {
-        if self.flush().await.is_err() || self.stream.shutdown().await.is_err() || !linger {
-            return;
+        let closed = self.flush().await.is_ok() && matches!(timeout(LINGER, self.stream.shutdown()).await, Ok(Ok(())));
+        if closed && linger {
+            let _ = timeout(LINGER, self.read_away()).await;
         }
-        let _ = timeout(LINGER, self.read_away()).await;
     }
 
     async fn read_away(&mut self) {
@@ -358,7 +388,7 @@ mod tests {
                     input.add(now);
                 }
                 rest = later;
-                while let Some(line) = input.line() {
+                while let Some(line) = input.line(LONGEST_LINE) {
                     lines.push(line.map(<[u8]>::to_vec).ok());
                 }
             }

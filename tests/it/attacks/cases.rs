@@ -234,7 +234,7 @@ pub const CASES: &[Case] = &[
         "a TLS hello in clear",
         "RFC 8314",
         Bare(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\nQUIT\r\n"),
-        &["500 5.5.2", "221"],
+        &["421 4.7.0"],
     ),
     // === Lines ===
     refused("a bare LF ends no command", "CVE-2023-51764; RFC 5321 section 2.3.8", Lines(b"NOOP\nRSET\r\n"), BAD_LINE),

@@ -102,6 +102,7 @@ pub async fn count(admin: SocketAddr, series: &str) -> u64 {
 pub struct Process {
     pub http: SocketAddr,
     pub smtp: SocketAddr,
+    pub smtps: SocketAddr,
     pub admin: SocketAddr,
     child: Child,
     log: JoinHandle<Log>,
@@ -113,7 +114,18 @@ pub type Log = BTreeMap<String, Vec<String>>;
 impl Process {
     /// Starts the binary and waits until it serves.
     pub fn start(settings: &[(&str, &str)]) -> Self {
-        let mut child = command(settings).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::of(command(settings))
+    }
+
+    /// The same with as many open files as the system allows.
+    pub fn start_with_many_files(settings: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n \"$(ulimit -Hn)\"; exec \"$0\""]).arg(binary());
+        Self::of(with_settings(shell, settings))
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let output = child.stdout.take().unwrap();
         let (found, serving) = mpsc::channel();
         // The pipe is read to its end, so that the process never waits for a reader of its log.
@@ -134,7 +146,8 @@ impl Process {
         let line = serving.recv_timeout(Duration::from_secs(20)).expect("a line that says `serving`");
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let address = |field: &str| line[field].as_str().unwrap().parse().unwrap_or(nowhere);
-        Self { http: address("http"), smtp: address("smtp"), admin: address("admin"), child, log }
+        let [http, smtp, smtps, admin] = ["http", "smtp", "smtps", "admin"].map(address);
+        Self { http, smtp, smtps, admin, child, log }
     }
 
     pub fn id(&self) -> u32 {
@@ -191,7 +204,10 @@ impl Drop for Process {
 
 /// The binary with these settings and no other of ours.
 pub fn command(settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(binary());
+    with_settings(Command::new(binary()), settings)
+}
+
+fn with_settings(mut command: Command, settings: &[(&str, &str)]) -> Command {
     let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SIDEPOST_"));
     for name in ours {
         command.env_remove(name);

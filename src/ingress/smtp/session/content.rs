@@ -199,14 +199,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let stalled = Instant::now() + STALL;
         if incoming.room.hold.is_some() && incoming.decoder.kept() <= FIRST_ROOM && stalled < deadline {
             match self.wire.fill(stalled).await {
-                Err(Stop::Late) => {
-                    incoming.room.hold = None;
-                    self.wire.release();
-                }
+                Err(Stop::Late) => incoming.room.hold = None,
                 other => return other.map_err(|stop| End::of_wait(stop, SLOW)),
             }
         }
-        self.wire.fill(deadline).await.map_err(|stop| End::of_wait(stop, SLOW))
+        let filled = match incoming.room.hold {
+            Some(_) => self.wire.fill(deadline).await,
+            None => self.wire.fill_stalled(deadline).await,
+        };
+        filled.map_err(|stop| End::of_wait(stop, SLOW))
     }
 
     /// The content is complete: it is handed over, or refused for what it is. `replies` is how many are due.
@@ -255,17 +256,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// The Received header (RFC 5321 section 4.4; the protocol's names are RFC 3848's and RFC 6531's).
     fn trace(&self, transaction: &Transaction, id: Id, now: SystemTime) -> String {
-        let (helo, extended) =
-            self.dialogue.hello().map_or(("unknown", false), |Hello { name, extended }| (name, *extended));
-        let protocol = match (self.server.rules.lmtp, transaction.utf8, extended) {
-            (true, true, _) => "UTF8LMTP",
-            (true, false, _) => "LMTP",
-            (false, true, _) => "UTF8SMTP",
-            (false, false, true) => "ESMTP",
-            (false, false, false) => "SMTP",
-        };
+        let helo = self.dialogue.hello().map_or("unknown", |Hello { name, .. }| name);
+        let protocol = self.dialogue.protocol(transaction.utf8);
         let us = (self.server.rules.hostname.as_str(), self.server.relay.policy().mark());
-        header::received(helo, self.peer, us, protocol, id, now)
+        header::received(helo, self.peer, us, &protocol, id, now)
     }
 
     fn count_spoiled(&self, why: Spoiled) {
