@@ -178,6 +178,8 @@ fn describe(how: &Lost, step: Step) -> String {
     let at = at(step);
     match how {
         Lost::Closed => format!("it closed the connection {at}"),
+        // Under TLS an end without a goodbye is an error, whose words are a link to the library's manual.
+        Lost::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => format!("it closed the connection {at}"),
         Lost::Io(error) => format!("the connection broke {at} ({error})"),
         Lost::Timeout(limit) => format!("nothing came {at} within {}", seconds(*limit)),
         Lost::Malformed(what) => format!("it {} {at}", what.sentence()),
@@ -481,6 +483,15 @@ mod tests {
         assert_eq!(class(Step::Final, &Lost::Closed, true), Class::Unconfirmed);
         assert_eq!(class(Step::Final, &Lost::Malformed(Malformed::Code), true), Class::Unconfirmed);
         assert_eq!(class(Step::Greeting, &Lost::Malformed(Malformed::Http), false), Class::Misconfigured);
+    }
+
+    #[test]
+    fn an_end_without_a_goodbye_is_an_end() {
+        let manual = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/";
+        let end = Lost::Io(io::Error::new(io::ErrorKind::UnexpectedEof, manual));
+        let (abrupt, polite) =
+            (lost(Step::Final, &end, true, &link()), lost(Step::Final, &Lost::Closed, true, &link()));
+        assert_eq!((abrupt.class, abrupt.sentence), (Class::Unconfirmed, polite.sentence));
     }
 
     #[test]
