@@ -96,6 +96,8 @@ class Mail:
     attachments: list = dataclasses.field(default_factory=list)
     sender: str = "sender@app.test"
     sender_name: str = "A Sender"
+    # Whether the sender asks to be told of success and of failure (RFC 3461).
+    notices: bool = False
     mark: str = dataclasses.field(default_factory=lambda: f"case-{os.getpid()}-{next(_numbers)}")
 
     @functools.cached_property

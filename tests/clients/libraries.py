@@ -1,8 +1,10 @@
 """Libraries that applications send with: Python's smtplib, Nodemailer, PHPMailer, Perl's Net::SMTP."""
 
+import dataclasses
 import json
 import os
 import smtplib
+import ssl
 
 from harness import HERE, PATIENCE, TOOLS, Result, Wrong, run
 
@@ -10,19 +12,49 @@ from harness import HERE, PATIENCE, TOOLS, Result, Wrong, run
 class Smtplib:
     name = "Python smtplib"
     exact = True
+    # Its LMTP reads one reply to the content, however many recipients there are.
+    skills = ("utf8", "notices", "lmtp")
 
     def send(self, door, mail):
         return self.send_many(door, [mail])[0]
 
     def send_many(self, door, mails):
-        with smtplib.SMTP(door.host, door.port, "client.test", PATIENCE) as client:
-            return [self._send(client, mail) for mail in mails]
+        try:
+            with self._connected(door) as client:
+                return [self._send(client, mail) for mail in mails]
+        except smtplib.SMTPResponseException as error:
+            return [Result(error.smtp_code, repr(error))] * len(mails)
+        except ssl.SSLError as error:
+            return [Result(0, repr(error))] * len(mails)
+
+    @staticmethod
+    def _connected(door):
+        context = ssl.create_default_context(cafile=door.ca_file) if door.tls != "none" else None
+        if door.certificate:
+            context.load_cert_chain(door.certificate, door.key)
+        if door.tls == "implicit":
+            client = smtplib.SMTP_SSL(door.host, door.port, "client.test", timeout=PATIENCE, context=context)
+        elif door.lmtp:
+            client = smtplib.LMTP(door.host, door.port, "client.test")
+        else:
+            client = smtplib.SMTP(door.host, door.port, "client.test", PATIENCE)
+        if door.tls == "starttls":
+            client.starttls(context=context)
+        client.ehlo()
+        if door.login != "none":
+            client.user, client.password = door.user, door.password
+            client.auth(door.login, client.auth_plain if door.login == "PLAIN" else client.auth_login)
+        return client
 
     @staticmethod
     def _send(client, mail):
         options = [] if mail.raw.isascii() else ["BODY=8BITMIME"]
+        if not all(map(str.isascii, mail.recipients)):
+            client.command_encoding = "utf-8"
+            options.append("SMTPUTF8")
+        wishes = ["NOTIFY=SUCCESS,FAILURE"] if mail.notices else []
         try:
-            refused = client.sendmail(mail.sender, mail.recipients, mail.raw, options)
+            refused = client.sendmail(mail.sender, mail.recipients, mail.raw, options, wishes)
         except smtplib.SMTPRecipientsRefused as error:
             refused = error.recipients
         except smtplib.SMTPResponseException as error:
@@ -37,14 +69,15 @@ class Script:
 
     exact = False
 
-    def __init__(self, name, command, **options):
-        self.name, self._command, self._options = name, command, options
+    def __init__(self, name, command, skills, **options):
+        self.name, self.skills, self._command, self._options = name, skills, command, options
 
     def send(self, door, mail):
         return self.send_many(door, [mail])[0]
 
     def send_many(self, door, mails):
-        task = {"host": door.host, "port": door.port, **self._options, "mails": [mail.fields() for mail in mails]}
+        mails = [mail.fields() for mail in mails]
+        task = {"door": dataclasses.asdict(door), **self._options, "mails": mails}
         done = run(self._command, json.dumps(task).encode())
         try:
             results = json.loads(done.output.rpartition("RESULTS ")[2])
@@ -54,11 +87,12 @@ class Script:
 
 
 def nodemailer(name, **options):
-    return Script(f"Nodemailer{name}", [node(), os.path.join(HERE, "nodemailer.js")], **options)
+    skills = ("upgrades", "utf8", "notices", "lmtp for many")
+    return Script(f"Nodemailer{name}", [node(), os.path.join(HERE, "nodemailer.js")], skills, **options)
 
 
 def php_mailer(name, **options):
-    return Script(f"PHPMailer{name}", ["php", os.path.join(HERE, "phpmailer.php")], **options)
+    return Script(f"PHPMailer{name}", ["php", os.path.join(HERE, "phpmailer.php")], ("upgrades", "notices"), **options)
 
 
 def node():

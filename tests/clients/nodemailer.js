@@ -9,12 +9,17 @@ const nodemailer = require(path.join(target, "tools/clients/node_modules/nodemai
 
 const task = JSON.parse(fs.readFileSync(0));
 
+const read = (file) => (file ? fs.readFileSync(file) : undefined);
+
 function message(mail) {
   return {
     envelope: { from: mail.sender, to: mail.recipients },
     from: { name: mail.sender_name, address: mail.sender },
     to: mail.recipients,
     subject: mail.subject,
+    dsn: mail.notices
+      ? { return: "headers", notify: ["success", "failure"], recipient: mail.recipients[0] }
+      : undefined,
     text: mail.text,
     html: mail.html || undefined,
     headers: { "X-Mark": mail.mark },
@@ -27,10 +32,18 @@ function message(mail) {
 }
 
 async function main() {
+  const door = task.door;
   const transport = nodemailer.createTransport({
-    host: task.host,
-    port: task.port,
+    host: door.host,
+    port: door.port,
     name: "client.test",
+    lmtp: door.lmtp,
+    secure: door.tls === "implicit",
+    requireTLS: door.tls === "starttls",
+    ignoreTLS: door.tls === "none" && !door.upgrade,
+    tls: { ca: read(door.ca_file), cert: read(door.certificate), key: read(door.key) },
+    auth: door.login === "none" ? undefined : { user: door.user, pass: door.password },
+    authMethod: door.login === "none" ? undefined : door.login,
     ...(task.transport || {}),
   });
   const send = (mail) =>

@@ -10,14 +10,33 @@ $task = json_decode(stream_get_contents(STDIN), true);
 
 $php = new PHPMailer(true);
 $php->isSMTP();
-$php->Host = $task['host'];
-$php->Port = $task['port'];
+$door = $task['door'];
+$php->Host = $door['host'];
+$php->Port = $door['port'];
 $php->Helo = 'client.test';
 $php->Timeout = 20;
 $php->SMTPKeepAlive = true;
 $php->SMTPDebug = 2;
-$php->Debugoutput = 'echo';
+$last = 0;
+// PHPMailer forgets the reply to a login that was refused.
+$php->Debugoutput = function ($line) use (&$last) {
+    echo rtrim($line), "\n";
+    if (preg_match('/^SERVER -> CLIENT: (\d{3})/', $line, $found) && $found[1] !== '221') {
+        $last = (int) $found[1];
+    }
+};
 $php->CharSet = 'UTF-8';
+// On by default: it takes up STARTTLS wherever that is offered.
+$php->SMTPAutoTLS = $door['upgrade'];
+$php->SMTPSecure = ['none' => '', 'starttls' => 'tls', 'implicit' => 'ssl'][$door['tls']];
+if ($door['ca_file'] !== '') {
+    $own = $door['certificate'] !== '' ? ['local_cert' => $door['certificate'], 'local_pk' => $door['key']] : [];
+    $php->SMTPOptions = ['ssl' => ['cafile' => $door['ca_file']] + $own];
+}
+if ($door['login'] !== 'none') {
+    $php->SMTPAuth = true;
+    [$php->AuthType, $php->Username, $php->Password] = [$door['login'], $door['user'], $door['password']];
+}
 foreach ($task['properties'] ?? [] as $name => $value) {
     $php->$name = $value;
 }
@@ -31,6 +50,7 @@ function fill(PHPMailer $php, array $mail): void
     foreach ($mail['recipients'] as $recipient) {
         $php->addAddress($recipient);
     }
+    $php->dsn = $mail['notices'] ? 'SUCCESS,FAILURE' : '';
     $php->Subject = $mail['subject'];
     $php->isHTML($mail['html'] !== '');
     $php->Body = $mail['html'] !== '' ? $mail['html'] : $mail['text'];
@@ -41,18 +61,17 @@ function fill(PHPMailer $php, array $mail): void
     }
 }
 
-function send(PHPMailer $php, array $mail): array
-{
+$results = [];
+foreach ($task['mails'] as $mail) {
+    $last = 0;
     try {
         fill($php, $mail);
         $php->send();
-        return ['code' => 250, 'said' => $php->getSMTPInstance()->getLastReply()];
+        $results[] = ['code' => 250, 'said' => 'sent'];
     } catch (Exception $exception) {
-        $error = $php->getSMTPInstance()->getError();
-        return ['code' => (int) $error['smtp_code'], 'said' => $exception->getMessage()];
+        $code = (int) $php->getSMTPInstance()->getError()['smtp_code'];
+        $results[] = ['code' => $code ?: $last, 'said' => $exception->getMessage()];
     }
 }
-
-$results = array_map(fn ($mail) => send($php, $mail), $task['mails']);
 $php->smtpClose();
 echo "\nRESULTS ", json_encode($results), "\n";

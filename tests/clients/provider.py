@@ -17,6 +17,8 @@ class Taken:
     sender: str
     recipients: list
     content: bytes
+    # MAIL and the RCPTs as they came.
+    commands: list
 
 
 class Provider:
@@ -95,25 +97,27 @@ class Provider:
             stream.sendall(reply.encode() + b"\r\n")
 
         say("220 script.test ESMTP")
-        sender, recipients = "", []
+        sender, recipients, commands = "", [], []
         while line := lines.readline():
             verb, _, rest = line.decode().rstrip("\r\n").partition(" ")
             if verb == "EHLO":
-                say("250-script.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 50000000\r\n250 AUTH PLAIN LOGIN")
+                keywords = ["PIPELINING", "8BITMIME", "SIZE 50000000", "DSN", "AUTH PLAIN LOGIN"]
+                say("\r\n".join(["250-script.test", *[f"250-{keyword}" for keyword in keywords], "250 HELP"]))
             elif verb == "AUTH":
                 say(self.login)
             elif verb == "MAIL":
-                sender, recipients = path_of(rest), []
+                sender, recipients, commands = path_of(rest), [], [rest]
                 say("250 2.1.0 Ok")
             elif verb == "RCPT":
                 recipients.append(path_of(rest))
+                commands.append(rest)
                 say("250 2.1.5 Ok")
             elif verb == "DATA":
                 say("354 Go on")
                 content = content_of(lines)
                 if self.final.startswith("250"):
                     with self._lock:
-                        self.taken.append(Taken(sender, recipients, content))
+                        self.taken.append(Taken(sender, recipients, content, commands))
                 if self.lose_after_content:
                     return
                 say(self.final)

@@ -20,6 +20,16 @@ def fill(source, target, names):
     pathlib.Path(target).write_text(text)
 
 
+def write(path, lines):
+    pathlib.Path(path).write_text("".join(f"{line}\n" for line in lines))
+
+
+def files_of(doors):
+    """What is the same for every door that has it."""
+    names = ("ca_file", "certificate", "key", "socket")
+    return dict.fromkeys(map(str.upper, names), "") | {name.upper(): getattr(door, name) for *_, door in doors for name in names if getattr(door, name)}
+
+
 def free_port():
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -33,15 +43,18 @@ class Postfix:
     # Where the notice to a sender has the enhanced status code.
     status_field = "Status"
 
-    def __init__(self, stack, folder, doors, ca_file):
+    def __init__(self, stack, folder, doors):
         self._folder, self._port = folder, free_port()
         self._make_directories()
-        names = {"DIR": folder, "PORT": self._port, "CA_FILE": ca_file}
+        names = {"DIR": folder, "PORT": self._port, **files_of(doors)}
         for file in ("main.cf", "master.cf"):
             fill(f"postfix/{file}", f"{folder}/{file}", names)
-        lines = [f"/@{re.escape(domain)}$/ {service}:[{door.host}]:{door.port}\n" for domain, service, door in doors]
-        pathlib.Path(folder, "transport").write_text("".join(lines))
-        for file in ("main.cf", "master.cf", "transport"):
+        places = {domain: self._place(door) for domain, _, door in doors}
+        ways = [f"/@{re.escape(domain)}$/ {service}:{places[domain]}" for domain, service, _ in doors]
+        write(f"{folder}/transport", ways)
+        logins = {places[domain]: f"{door.user}:{door.password}" for domain, _, door in doors if door.user}
+        write(f"{folder}/passwords", [f"{place} {login}" for place, login in logins.items()])
+        for file in ("main.cf", "master.cf", "transport", "passwords"):
             # Postfix waits for two seconds when a file looks as if somebody still wrote to it.
             os.utime(f"{folder}/{file}", (1, 1))
         # The official way to leave out checks of the package's own files.
@@ -49,6 +62,12 @@ class Postfix:
         stack.callback(self._stop)
         self._postfix("start")
         within(self._greets, "Postfix answers")
+
+    @staticmethod
+    def _place(door):
+        if door.socket:
+            return f"unix:{door.socket}"
+        return f"inet:{door.host}:{door.port}" if door.lmtp else f"[{door.host}]:{door.port}"
 
     def _make_directories(self):
         queue, data, owner = f"{self._folder}/queue", f"{self._folder}/data", pwd.getpwnam("postfix").pw_uid
@@ -87,19 +106,23 @@ class Postfix:
         paths = [f"{self._folder}/{name}" for name in ("start.log", "log")]
         return "\n".join(pathlib.Path(path).read_text()[-3000:] for path in paths if os.path.exists(path))
 
-    def submit(self, mails, options=()):
+    def submit(self, mails):
         with self._client() as client:
             for mail in mails:
-                client.command_encoding = "utf-8" if "SMTPUTF8" in options else "ascii"
-                client.sendmail(mail.sender, mail.recipients, mail.raw, ["BODY=8BITMIME", *options])
+                utf8 = not all(map(str.isascii, mail.recipients))
+                client.command_encoding = "utf-8" if utf8 else "ascii"
+                options = ["BODY=8BITMIME"] + ["SMTPUTF8"] * utf8 + ["ENVID=QQ314159"] * mail.notices
+                wishes = ["NOTIFY=SUCCESS,FAILURE"] if mail.notices else []
+                client.sendmail(mail.sender, mail.recipients, mail.raw, options, wishes)
 
     def waiting(self, mail):
-        """Why the message is still in the queue, or nothing. Its first recipient is its own."""
+        """Why the message is still in the queue, or nothing. Its last recipient is its own."""
         done = run(["postqueue", "-c", self._folder, "-j"])
-        for line in done.output.splitlines():
-            for recipient in json.loads(line)["recipients"]:
-                if recipient["address"] == mail.recipients[0]:
-                    return recipient.get("delay_reason", "on its way")
+        for entry in map(json.loads, done.output.splitlines()):
+            for recipient in entry["recipients"]:
+                if recipient["address"] == mail.recipients[-1]:
+                    # It has a reason a moment before it is where a flush finds it.
+                    return recipient["delay_reason"] if entry["queue_name"] == "deferred" else "on its way"
         return None
 
     def put_off(self, mail):
@@ -122,20 +145,22 @@ class Exim:
     # Exim says 5.0.0 in every notice, and has the server's own code only here.
     status_field = "Diagnostic-Code"
 
-    def __init__(self, stack, folder, doors, ca_file):
+    def __init__(self, stack, folder, doors):
         self._folder = folder
         user = pwd.getpwuid(os.getuid() or pwd.getpwnam("nobody").pw_uid)
         os.makedirs(f"{folder}/spool")
         os.chmod(folder, 0o755)
-        pathlib.Path(folder, "passwd").write_text(
-            f"root:x:0:0:root:/:/bin/sh\nDebian-exim:x:{user.pw_uid}:{user.pw_gid}:Exim:/:/bin/false\n"
-        )
-        pathlib.Path(folder, "group").write_text(f"root:x:0:\nDebian-exim:x:{user.pw_gid}:\n")
-        lines = [f"{domain}: {door.host}::{door.port}\n" for domain, _, door in doors]
-        pathlib.Path(folder, "doors").write_text("".join(lines))
+        exim = f"Debian-exim:x:{user.pw_uid}:{user.pw_gid}:Exim:/:/bin/false"
+        write(f"{folder}/passwd", ["root:x:0:0:root:/:/bin/sh", exim])
+        write(f"{folder}/group", ["root:x:0:", f"Debian-exim:x:{user.pw_gid}:"])
+        write(f"{folder}/doors", [f"{domain}: {door.host}::{door.port}" for domain, _, door in doors])
+        write(f"{folder}/services", [f"{domain}: {service}" for domain, service, _ in doors])
+        for user_name, password in {(door.user, door.password) for *_, door in doors if door.user}:
+            pathlib.Path(folder, "user").write_text(user_name)
+            pathlib.Path(folder, "password").write_text(password)
         # Its processes run it again as another user, who need not see the folder of the tools.
         binary = shutil.copy(os.path.join(TOOLS, "clients/exim/usr/sbin/exim4"), f"{folder}/exim")
-        fill("exim/exim.conf", f"{folder}/exim.conf", {"DIR": folder, "BINARY": binary, "CA_FILE": ca_file})
+        fill("exim/exim.conf", f"{folder}/exim.conf", {"DIR": folder, "BINARY": binary, **files_of(doors)})
         for path in (folder, f"{folder}/spool"):
             os.chown(path, user.pw_uid, user.pw_gid)
         self._command = [binary, "-C", f"{folder}/exim.conf"]
@@ -151,11 +176,10 @@ class Exim:
     def log(self):
         return "\n".join(path.read_text()[-3000:] for path in pathlib.Path(self._folder).glob("*log"))
 
-    def submit(self, mails, options=()):
+    def submit(self, mails):
         for mail in mails:
-            sent = self._run(
-                "-odf", "-oi", "-B8BITMIME", "-f", mail.sender, "--", *mail.recipients, text=mail.raw.replace(b"\r\n", b"\n")
-            )
+            options = ["-odf", "-oi", "-B8BITMIME", "-f", mail.sender, "--"]
+            sent = self._run(*options, *mail.recipients, text=mail.raw.replace(b"\r\n", b"\n"))
             expect(sent.code == 0, f"{sent.output}\n{self.log()}")
 
     def waiting(self, mail):

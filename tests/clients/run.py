@@ -11,6 +11,7 @@ import traceback
 
 import relay_stories
 import stories
+import swaks_modes
 from harness import Wrong
 from libraries import Smtplib, nodemailer, php_mailer
 from programs import Curl, Msmtp, Swaks
@@ -22,7 +23,7 @@ from world import World
 def clients(world):
     yield Swaks(world)
     yield Curl(world)
-    yield Msmtp()
+    yield Msmtp(world)
     yield Smtplib()
     yield nodemailer("", transport={"pool": False})
     yield nodemailer(" with a pool", transport={"pool": True, "maxConnections": 3})
@@ -40,17 +41,29 @@ def relays(stack, world):
         ("restart.test", "smtp", world.restarted.door),
         ("nopipe.test", "nopipe", world.real.door),
         ("helo.test", "helo", world.real.door),
+        ("lmtp.test", "lmtp", world.real.lmtp()),
+        ("socket.test", "lmtp", world.real.lmtp_socket()),
     ]
+    if world.has_tls:
+        doors += [
+            ("starttls.test", "starttls", world.secure.by("starttls")),
+            ("starttls-login.test", "starttls_login", world.guarded.by("starttls", "LOGIN")),
+            ("certified.test", "certified", world.certified_door("starttls")),
+            ("smtps.test", "smtps", world.secure.by("implicit")),
+            ("smtps-plain.test", "smtps_plain", world.guarded.by("implicit", "PLAIN")),
+        ]
     kinds = (Postfix, Exim) if os.geteuid() == 0 else (Exim,)
     for kind in kinds:
         folder = os.path.join(world.folder, kind.name)
-        yield kind(stack, folder, doors, world.rig.facts["CA_FILE"])
+        yield kind(stack, folder, doors)
 
 
 def cases(stack, world):
     for client in clients(world):
         for name, case in stories.cases_of(client, world):
             yield f"{client.name}: {name}", case
+    for name, case in swaks_modes.cases_of(world):
+        yield f"swaks: {name}", case
     for name, case in Source(world).cases():
         yield f"smtp-source: {name}", case
     for relay in relays(stack, world):
@@ -86,6 +99,8 @@ def main(wanted):
         for name, case in cases(stack, world):
             if not wanted or any(part in name for part in wanted):
                 results.append(tell(name, case))
+        if not world.has_tls:
+            print("skipped everything under TLS and with a login: this build has no SIDEPOST_TLS_CERT_FILE")
         results.append(tell("no copy came late, and nothing that was refused", world.close_the_books))
     passed = sum(results)
     print(f"{passed} passed, {len(results) - passed} failed")

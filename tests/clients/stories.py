@@ -1,5 +1,7 @@
 """What every client goes through, whoever wrote it. Each story is told of one client and one Sidepost."""
 
+import dataclasses
+
 from harness import Mail, compare, expect, expect_equal, full_mail
 
 
@@ -98,6 +100,41 @@ def too_large(world, client):
     world.nothing_arrives(mail)
 
 
+def an_address_beyond_ascii(world, client):
+    mail = Mail(recipients=["jürgen@bücher.test"])
+    answered(client.send(world.real.door, mail), 250)
+    found = recipients_of(world.arrived(mail)[0])
+    expect(found in (["jürgen@bücher.test"], ["jürgen@xn--bcher-kva.test"]), found)
+
+
+def an_address_beyond_ascii_and_no_smtputf8(world, client):
+    mail = Mail(recipients=["jürgen@bücher.test"])
+    answered(client.send(world.scripted.door, mail), 550, "5.6.7")
+    world.nothing_arrives(mail, at=world.script)
+
+
+def notices_are_asked_for(world, client):
+    mail = Mail(notices=True)
+    answered(client.send(world.scripted.door, mail), 250)
+    taken = world.arrived(mail, at=world.script)[0]
+    wishes = {word.upper() for word in " ".join(taken.commands).split() if word.upper().startswith("NOTIFY=")}
+    expect(wishes in ({"NOTIFY=SUCCESS,FAILURE"}, {"NOTIFY=FAILURE,SUCCESS"}), taken.commands)
+
+
+def lmtp(world, client):
+    mail = full_mail()
+    answered(client.send(world.real.lmtp(), mail), 250)
+    compare(mail, world.arrived(mail)[0], client.exact)
+
+
+def one_of_three_is_refused_over_lmtp(world, client):
+    """The others have it."""
+    mail = Mail(recipients=["first@inbox.test", "p550@inbox.test", "third@inbox.test"])
+    result = client.send(world.real.lmtp(), mail)
+    expect("5.1.1" in result.dialogue, result.dialogue)
+    expect_equal(recipients_of(world.arrived(mail)[0]), ["first@inbox.test", "third@inbox.test"], "recipients")
+
+
 def many_over_one_connection(world, client):
     mails = [Mail(text=f"number {number}\n") for number in range(40)]
     for result in client.send_many(world.real.door, mails):
@@ -132,11 +169,82 @@ STORIES = [
     nobody_knows,
     too_large,
 ]
+STORIES_OF_SOME = {
+    "utf8": [an_address_beyond_ascii, an_address_beyond_ascii_and_no_smtputf8],
+    "notices": [notices_are_asked_for],
+    "lmtp": [lmtp],
+    "lmtp for many": [lmtp, one_of_three_is_refused_over_lmtp],
+}
 STORIES_OF_ONE_CONNECTION = [many_over_one_connection, good_and_bad_over_one_connection]
+
+
+def through(world, client, door):
+    mail = full_mail()
+    answered(client.send(door, mail), 250)
+    compare(mail, world.arrived(mail)[0], client.exact)
+
+
+def with_a_wrong_password(world, client, door):
+    mail = Mail()
+    answered(client.send(dataclasses.replace(door, password="wrong"), mail), 535)
+    world.nothing_arrives(mail)
+
+
+def without_a_login(world, client, door):
+    mail = Mail()
+    answered(client.send(dataclasses.replace(door, login="none"), mail), 530)
+    world.nothing_arrives(mail)
+
+
+def with_an_unknown_certificate(world, client, door):
+    """The client is right not to go on."""
+    mail = Mail()
+    result = client.send(dataclasses.replace(door, ca_file=world.rig.facts["UNKNOWN_CA_FILE"]), mail)
+    expect(result.code != 250, result.dialogue)
+    world.nothing_arrives(mail)
+
+
+def starttls_taken_up_by_itself(world, client):
+    """As PHPMailer and Nodemailer do it unless they are told not to: it works where they trust the certificate."""
+    mail = Mail()
+    door = dataclasses.replace(world.secure.by("starttls"), tls="none", upgrade=True)
+    answered(client.send(door, mail), 250)
+    expect(b"with ESMTPS" in world.arrived(mail)[0], "no TLS in the Received line")
+
+
+def with_a_certificate_of_its_own(world, client):
+    for tls in ("starttls", "implicit"):
+        mail = Mail()
+        answered(client.send(world.certified_door(tls), mail), 250)
+        compare(mail, world.arrived(mail)[0], client.exact)
+
+
+def without_a_certificate_of_its_own(world, client):
+    mail = Mail()
+    answered(client.send(world.certified.by("starttls"), mail), 530)
+    world.nothing_arrives(mail)
+
+
+def cases_of_doors(client, world):
+    for story in (with_a_certificate_of_its_own, without_a_certificate_of_its_own):
+        yield story.__name__.replace("_", " "), lambda story=story: story(world, client)
+    if "upgrades" in client.skills:
+        yield "STARTTLS taken up by itself", lambda: starttls_taken_up_by_itself(world, client)
+    for door in world.doors():
+        yield f"everything {door}", lambda door=door: through(world, client, door)
+        if door.tls == "starttls" and door.login != "none":
+            yield f"a wrong password {door}", lambda door=door: with_a_wrong_password(world, client, door)
+        if door.login == "PLAIN":
+            yield f"no login {door}", lambda door=door: without_a_login(world, client, door)
+        if door.login == "none":
+            yield f"an unknown certificate {door}", lambda door=door: with_an_unknown_certificate(world, client, door)
 
 
 def cases_of(client, world):
     """Names and what to do, for one client."""
     stories = STORIES + (STORIES_OF_ONE_CONNECTION if hasattr(client, "send_many") else [])
+    stories += [story for skill in client.skills for story in STORIES_OF_SOME.get(skill, [])]
     for story in stories:
         yield story.__name__.replace("_", " "), lambda story=story: story(world, client)
+    if world.has_tls:
+        yield from cases_of_doors(client, world)

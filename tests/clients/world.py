@@ -11,18 +11,37 @@ import tempfile
 import threading
 
 import provider
-from harness import PATIENCE, ROOT, Wrong, expect, expect_equal, within
+from harness import PATIENCE, ROOT, Wrong, expect, expect_equal, run, within
 
 BINARY = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release/sidepost")
 LARGEST = 1 << 20
+# With what templating, shells and URLs are known to mangle.
+USER, PASSWORD = "app@client.test", "a#b $c \"d\" 'e' \\f %g :h =i/j"
 
 
 @dataclasses.dataclass
 class Door:
-    """One way in."""
+    """One way in: `tls` is none, starttls or implicit; `login` is none, PLAIN or LOGIN."""
 
     port: int
     host: str = "127.0.0.1"
+    tls: str = "none"
+    ca_file: str = ""
+    login: str = "none"
+    user: str = ""
+    password: str = ""
+    # Whether a client that takes up STARTTLS by itself, wherever that is offered, may do so.
+    upgrade: bool = True
+    lmtp: bool = False
+    # What the client shows of itself.
+    certificate: str = ""
+    key: str = ""
+    # A unix socket in place of host and port.
+    socket: str = ""
+
+    def __str__(self):
+        tls = {"none": "in plain", "starttls": "with STARTTLS", "implicit": "in TLS"}[self.tls]
+        return tls if self.login == "none" else f"{tls} and AUTH {self.login}"
 
 
 class Rig:
@@ -69,9 +88,20 @@ class Sidepost:
         self.name, self._settings = name, {**listeners, **speed, **settings}
         self._process = None
         stack.callback(self._end)
-        serving = self._start()
-        self.door = Door(int(serving["smtp"].rpartition(":")[2]))
-        self._settings["SMTP_LISTEN"] = serving["smtp"]
+        self._serving_at = self._start()
+        self.door = Door(self.port_of("smtp"))
+        for name in ("smtp", "smtps", "lmtp"):
+            if self._serving_at.get(name):
+                self._settings[f"{name.upper()}_LISTEN"] = self._serving_at[name]
+
+    def port_of(self, listener):
+        return int(self._serving_at[listener].partition(",")[0].rpartition(":")[2])
+
+    def lmtp(self):
+        return dataclasses.replace(self.door, port=self.port_of("lmtp"), lmtp=True)
+
+    def lmtp_socket(self):
+        return dataclasses.replace(self.lmtp(), socket=self._serving_at["lmtp"].partition("unix:")[2])
 
     def _start(self):
         variables = {key: value for key, value in os.environ.items() if not key.startswith("SIDEPOST_")}
@@ -97,6 +127,17 @@ class Sidepost:
         finally:
             self._settings = before
             self.restart()
+
+    def by(self, tls, login="none"):
+        """A door under TLS, or with a login, or both. The certificate and its issuer are the rig's."""
+        door = dataclasses.replace(self.door, host="localhost", tls=tls, login=login, upgrade=False)
+        if tls == "implicit":
+            door.port = self.port_of("smtps")
+        if tls != "none":
+            door.ca_file = self._settings["CA_FILE"]
+        if login != "none":
+            door.user, door.password = USER, PASSWORD
+        return door
 
     def _read(self):
         for line in self._process.stdout:
@@ -124,6 +165,23 @@ class Sidepost:
         expect(alive and code == 0, f"Sidepost ({self.name}) ended with {code}: {self.log[-5:]}")
 
 
+def client_certificate(folder, issuer, issuer_key):
+    """The paths of a certificate for a client, and of its key."""
+    certificate, key, request = f"{folder}/client.pem", f"{folder}/client.key", f"{folder}/client.csr"
+    new = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    made = run([*new, "-subj", "/CN=client.test", "-keyout", key, "-out", request])
+    expect(made.code == 0, made.output)
+    issue = ["openssl", "x509", "-req", "-days", "2", "-CA", issuer, "-CAkey", issuer_key, "-CAcreateserial"]
+    made = run(
+        [*issue, "-CAserial", f"{folder}/serial", "-extfile", "/dev/stdin", "-in", request, "-out", certificate],
+        b"basicConstraints=critical,CA:FALSE\nextendedKeyUsage=clientAuth\nsubjectAltName=DNS:client.test\n",
+    )
+    expect(made.code == 0, made.output)
+    # Exim reads it as another user.
+    os.chmod(key, 0o644)
+    return certificate, key
+
+
 class World:
     """All of it, and the books: how often each message should have arrived."""
 
@@ -137,12 +195,35 @@ class World:
         self.script = provider.Provider(facts["SERVER_CERT"], facts["SERVER_KEY"])
         scripted = {"HOST": "127.0.0.1", "PORT": self.script.port, "TLS": "implicit"}
         scripted.update(USERNAME=provider.USERNAME, PASSWORD=provider.PASSWORD)
-        self.real = Sidepost(stack, "real provider", self.rig.settings())
+        lmtp = f"127.0.0.1:0,unix:{self.folder}/lmtp"
+        # Postfix and Exim have users of their own.
+        open_to_all = {"LMTP_LISTEN": lmtp, "SOCKET_MODE": "0666"}
+        self.real = Sidepost(stack, "real provider", {**self.rig.settings(), **open_to_all})
         self.scripted = Sidepost(stack, "scripted provider", {**self.rig.settings(), **scripted})
         self.locked_out = Sidepost(stack, "wrong password", {**self.rig.settings(), "PASSWORD": "wrong"})
         self.few = Sidepost(stack, "few recipients", {**self.rig.settings(), "MAX_RECIPIENTS": 5})
         self.restarted = Sidepost(stack, "restarted", self.rig.settings())
+        secure = {**self.rig.settings(), "TLS_CERT_FILE": facts["SERVER_CERT"], "TLS_KEY_FILE": facts["SERVER_KEY"]}
+        secure["SMTPS_LISTEN"] = "127.0.0.1:0"
         self._books = []
+        self.has_tls = "SIDEPOST_TLS_CERT_FILE" in run([BINARY, "config"]).output
+        if not self.has_tls:
+            return
+        self.secure = Sidepost(stack, "TLS", secure)
+        self.guarded = Sidepost(stack, "TLS and users", {**secure, "SMTP_USERS": f"{USER}:{PASSWORD}"})
+        self.certified = Sidepost(stack, "client certificates", {**secure, "TLS_CLIENT_CA_FILE": facts["CA_FILE"]})
+        self._certificate, self._key = client_certificate(self.folder, facts["CA_FILE"], facts["CA_KEY"])
+
+    def certified_door(self, tls):
+        return dataclasses.replace(self.certified.by(tls), certificate=self._certificate, key=self._key)
+
+    def doors(self):
+        """Every way in past the plain one."""
+        for tls in ("starttls", "implicit"):
+            yield self.secure.by(tls)
+        for tls in ("none", "starttls", "implicit"):
+            for login in ("PLAIN", "LOGIN"):
+                yield self.guarded.by(tls, login)
 
     def file_with(self, content):
         """The path of a new file."""
