@@ -158,7 +158,7 @@ impl OriginalRecipient {
         let (kind, address) = text.split_once(';')?;
         let is_atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let ascii = if kind.eq_ignore_ascii_case("utf-8") { in_ascii(address) } else { address.to_owned() };
-        let fits = is_atom && !ascii.is_empty() && is_printable_xtext(&ascii);
+        let fits = is_atom && is_printable_utf8_xtext(&ascii);
         let written = format!("{kind};{ascii}");
         (fits && written.len() <= LONGEST_ORCPT).then_some(Self(written))
     }
@@ -183,18 +183,27 @@ fn in_ascii(text: &str) -> String {
     ascii
 }
 
-/// RFC 3461 section 4: visible ASCII but `+` and `=`, and `+41` for a character; none of them, decoded, a control
-/// character.
+/// No control character, spelled or not.
 fn is_printable_xtext(text: &str) -> bool {
-    let mut bytes = text.bytes();
+    decoded(text).is_some_and(|octets| octets.iter().all(|octet| matches!(octet, b' '..=b'~')))
+}
+
+/// The same in more than ASCII: Postfix spells an address in UTF-8 so, with the type `rfc822`.
+fn is_printable_utf8_xtext(text: &str) -> bool {
+    let text = decoded(text).and_then(|octets| String::from_utf8(octets).ok());
+    text.is_some_and(|text| !text.contains(char::is_control))
+}
+
+/// RFC 3461 section 4: visible ASCII but `+` and `=`, and `+41` for an octet; nothing where it is not that, or empty.
+fn decoded(xtext: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut octets) = (xtext.bytes(), Vec::with_capacity(xtext.len()));
     while let Some(byte) = bytes.next() {
-        let decoded =
-            if byte == b'+' { hex(&mut bytes) } else { Some(byte).filter(|b| b.is_ascii_graphic() && *b != b'=') };
-        if !decoded.is_some_and(|byte| matches!(byte, b' '..=b'~')) {
-            return false;
-        }
+        octets.push(match byte {
+            b'+' => hex(&mut bytes)?,
+            _ => Some(byte).filter(|b| b.is_ascii_graphic() && *b != b'=')?,
+        });
     }
-    !text.is_empty()
+    (!octets.is_empty()).then_some(octets)
 }
 
 /// Two digits, in upper case as the grammar has them.
@@ -278,6 +287,9 @@ mod tests {
             ("RFC822;a+2Bc@b.test", Some("RFC822;a+2Bc@b.test")),
             ("utf-8;a\\x{E4}@b.test", Some("utf-8;a\\x{E4}@b.test")),
             ("UTF-8;\u{e4}\u{1f600}@b.test", Some("UTF-8;\\x{E4}\\x{1F600}@b.test")),
+            ("rfc822;j+C3+BCrgen@b.test", Some("rfc822;j+C3+BCrgen@b.test")),
+            ("rfc822;j+C3rgen@b.test", None),
+            ("rfc822;a+C2+85@b.test", None),
             ("x400;/G=a/", None),
             ("x400;/G+3Da/", Some("x400;/G+3Da/")),
             ("rfc822;\u{e4}@b.test", None),
