@@ -1,5 +1,7 @@
 //! What SMTP and LMTP clients may ask for, over the whole path to a provider that has it, or has not.
 
+use std::process::Command;
+
 use serde_json::json;
 
 use crate::support::lines::Lines;
@@ -282,4 +284,53 @@ async fn lmtp_tells_the_fate_of_each_recipient() {
     assert_eq!(held.len(), 2);
     assert!(held.iter().all(|content| content.recipients == ["one@d.test", "two@d.test"]));
     assert_eq!(sidecar.count("sidepost_submissions_total{answer=\"taken\",ingress=\"lmtp\"}").await, 2);
+}
+
+/// RFC 9422: whatever the limit and however many, each gets it once, in as few transactions as that takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_split_reaches_everybody_once() {
+    for limit in [1, 2, 3, 7] {
+        let script = Script::new().with(&format!("LIMITS RCPTMAX={limit}")).most_recipients(limit);
+        let provider = Provider::start(script);
+        let sidecar = through(&provider, &[]);
+        for count in 1..=7_usize {
+            let before = provider.ledger.held().len();
+            let mut message = letter("x@d.test");
+            let everybody: Vec<_> = (0..count).map(|n| format!("r{n}@d.test")).collect();
+            message["to"] = json!(everybody);
+            let answer = sidecar.send(&message).await;
+            assert_eq!((answer.status, answer.text("status")), (200, "sent"), "{count} by {limit}: {answer:?}");
+            let held = &provider.ledger.held()[before..];
+            assert_eq!(held.len(), count.div_ceil(limit), "{count} by {limit}");
+            let reached: Vec<_> = held.iter().flat_map(|content| content.recipients.clone()).collect();
+            assert_eq!(reached, everybody, "{count} by {limit}");
+        }
+    }
+}
+
+/// Clients of LMTP that we did not write: Python's, over a unix socket, and Postfix's generator.
+#[tokio::test(flavor = "multi_thread")]
+async fn pythons_and_postfix_own_lmtp_clients_can_send() {
+    let provider =
+        Provider::start(Script::new().always_recipient("gone@d.test", Action::reply(550, "5.1.1 Nobody here")));
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("lmtp");
+    let listen = format!("127.0.0.1:0,unix:{}", socket.display());
+    let sidecar = through(&provider, &[("LMTP_LISTEN", &listen)]);
+    // It reads one reply for all recipients, so it gets one.
+    let script = "import smtplib, sys\n\
+                  with smtplib.LMTP(sys.argv[1]) as s:\n \
+                  s.sendmail('a@b.test', [sys.argv[2]], 'Subject: x\\n\\nhi\\n', ['RET=FULL'], ['NOTIFY=NEVER'])";
+    for (recipient, complaint) in [("one@d.test", ""), ("gone@d.test", "(550, b'5.1.1 The provider refused")] {
+        let output = Command::new("python3").args(["-c", script]).arg(&socket).arg(recipient).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() == complaint.is_empty() && said.contains(complaint), "{output:?}");
+    }
+    let held = provider.ledger.only();
+    assert_eq!((&held.recipients[..], held.parameters.contains("RET=FULL")), (&["one@d.test".to_owned()][..], true));
+    let server = format!("inet:{}", sidecar.lmtp.unwrap());
+    let arguments = ["-L", "-m", "20", "-s", "4", "-r", "3", "-f", "a@b.test", "-t", "to@d.test", &server];
+    let output = Command::new("/usr/sbin/smtp-source").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(provider.ledger.held().len(), 21);
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::command::Chunk;
 use super::data::{Decoder, Spoiled};
-use super::dialogue::{Dialogue, Next};
+use super::dialogue::{Dialogue, Next, Transaction};
 use super::*;
 use crate::app;
 use crate::config::Config as Settings;
@@ -697,7 +697,8 @@ async fn who_does_not_read_is_cut() {
 /// The codes that a whole input deserves, by the pure parts alone.
 fn expected_codes(server: &Server, mut input: &[u8]) -> Vec<u16> {
     let mut dialogue = Dialogue::new(Arc::clone(&server.rules));
-    let (mut codes, mut chunks) = (vec![220], Vec::new());
+    let (mut codes, mut chunks, mut each) = (vec![220], Vec::new(), 1);
+    let due = |of: &Transaction| if server.rules.lmtp { of.envelope.recipients().len() } else { 1 };
     while let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") {
         let (line, rest) = (&input[..end], &input[end + 2..]);
         let command = command::parse(line);
@@ -710,21 +711,23 @@ fn expected_codes(server: &Server, mut input: &[u8]) -> Vec<u16> {
             break;
         }
         match step.next {
-            Next::Content(_) => {
+            Next::Content(transaction) => {
                 let mut decoder = Decoder::new(BareNewline::Normalize, LIMIT);
                 let Some(used) = decoder.push(input) else { break };
                 input = &input[used..];
-                codes.push(if decoder.finish().is_err_and(|why| why == Spoiled::Nul) { 550 } else { 250 });
+                let code = if decoder.finish().is_err_and(|why| why == Spoiled::Nul) { 550 } else { 250 };
+                codes.extend(std::iter::repeat_n(code, due(&transaction)));
             }
             Next::Chunk(Chunk { size, last }, first) => {
                 codes.pop();
                 let size = usize::try_from(size).unwrap();
-                if first.is_some() {
-                    chunks = Vec::new();
+                if let Some(transaction) = first {
+                    (chunks, each) = (Vec::new(), due(&transaction));
                 }
                 let Some((chunk, rest)) = input.split_at_checked(size) else { break };
                 chunks.extend_from_slice(chunk);
-                codes.push(if last && chunks.contains(&0) { 550 } else { 250 });
+                let code = if last && chunks.contains(&0) { 550 } else { 250 };
+                codes.extend(std::iter::repeat_n(code, if last { each } else { 1 }));
                 input = rest;
             }
             Next::Swallow(size) => match input.get(usize::try_from(size).unwrap()..) {
@@ -750,6 +753,7 @@ fn part() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         1 => text("EHLO a\r\n"),
         1 => text("HELO a\r\n"),
+        1 => text("LHLO a\r\n"),
         3 => text("MAIL FROM:<a@b.test>\r\n"),
         3 => text("RCPT TO:<a@b.test>\r\n"),
         3 => text("DATA\r\n"),
@@ -770,15 +774,16 @@ fn part() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     /// One greeting, then one reply for each command and each content, whatever comes and however it is cut.
     #[test]
-    fn any_bytes_get_the_replies_that_they_deserve(parts in proptest::collection::vec(part(), 0..30), trickle in any::<bool>()) {
+    fn any_bytes_get_the_replies_that_they_deserve(parts in proptest::collection::vec(part(), 0..30), trickle in any::<bool>(), lmtp in any::<bool>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let input = [b"EHLO a\r\n".to_vec(), parts.concat()].concat();
         let (server, _lifecycle) = Setup::default().server();
+        let (server, hello) = if lmtp { (server.for_lmtp(), &b"LHLO a\r\n"[..]) } else { (server, &b"EHLO a\r\n"[..]) };
+        let input = [hello, &parts.concat()].concat();
         let expected = expected_codes(&server, &input);
         let replies = runtime.block_on(async {
             let (mut client, stream) = tokio::io::duplex(1 << 20);
             let session = tokio::spawn(Session::new(server, [127, 0, 0, 1].into(), Link::Plain(stream)).run());
-            let mut greeting = [0; 28];
+            let mut greeting = vec![0; if lmtp { 27 } else { 28 }];
             client.read_exact(&mut greeting).await.unwrap();
             let size = if trickle { 1 } else { input.len() };
             for piece in input.chunks(size) {
@@ -789,7 +794,7 @@ proptest! {
                 }
             }
             let _ = client.shutdown().await;
-            let mut replies = greeting.to_vec();
+            let mut replies = greeting;
             let _ = client.read_to_end(&mut replies).await;
             session.await.unwrap();
             replies

@@ -161,6 +161,20 @@ pub const CASES: &[Case] = &[
         Lines(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nBDAT 1\r\nxDATA\r\nevil\r\n.\r\n"),
         &["250", "250", "250", "250", "421 4.7.0"],
     ),
+    case(
+        "a chunk that is cut is not sent",
+        "RFC 3030 section 2",
+        Bare(b"EHLO me\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nBDAT 10 LAST\r\nhalf"),
+        &["250", "250", "250"],
+        &[],
+    ),
+    case(
+        "nor are chunks without a last one",
+        "RFC 3030 section 2",
+        Lines(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nBDAT 4\r\nhalf"),
+        &["250", "250", "250", "250 2.0.0 Chunk", "221"],
+        &[],
+    ),
     // === The order of commands ===
     refused(
         "RCPT without MAIL",
