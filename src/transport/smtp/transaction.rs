@@ -233,7 +233,7 @@ impl<'a> Transaction<'a> {
         if reply.code == 421 && is_recipient && self.due.back() == Some(&Command::Chunk) {
             // Not every server closes as it says: one that goes on may still take the chunk for the others.
             self.goodbye = Some(classify::refused(Step::Recipient, reply.clone(), self.link));
-        } else if reply.code == 421 && command != Command::LoneDot {
+        } else if reply.code == 421 {
             return self.closing(command, reply);
         } else if is_out_of_place(command, reply.code) {
             self.due.push_front(command);

@@ -155,6 +155,12 @@ fn a_refused_sender_with_data_in_flight() {
 }
 
 #[test]
+fn four_two_one_to_a_lone_dot_closes_as_well() {
+    let replies = &["250", "550 no", "354 go", "421 4.3.2 closing"];
+    failed(PIPELINING, &message(1, true), replies, Class::Permanent, &["rejected"], After::Close);
+}
+
+#[test]
 fn refused_recipients_with_data_in_flight() {
     let one = message(1, true);
     failed(PIPELINING, &one, &["250", "550 no", "554 b"], Class::Permanent, &["rejected"], After::ReuseAfterReset);
