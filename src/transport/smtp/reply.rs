@@ -72,6 +72,9 @@ impl RawReply {
 }
 
 fn append(text: &mut String, line: &str) {
+    if text.len() >= LONGEST_TEXT {
+        return;
+    }
     if !text.is_empty() && !line.is_empty() {
         text.push(' ');
     }
@@ -192,6 +195,15 @@ mod tests {
         check("550 4.7.1 odd class\r\n", 550, None, "4.7.1 odd class");
         check("550 5.7.1.2 no\r\n", 550, None, "5.7.1.2 no");
         check("550 \u{1b}[31mred\u{0}\r\n", 550, None, "[31mred");
+    }
+
+    #[test]
+    fn many_lines_are_cut_as_one_long_line_is() {
+        for line in ["250-a b c d e f g h i j\r\n", "250-\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\r\n"] {
+            let mut input = BytesMut::from(format!("{}250 end\r\n", line.repeat(99)).as_str());
+            let text = take(&mut input).unwrap().unwrap().into_reply().text;
+            assert!((LONGEST_TEXT..LONGEST_TEXT + 4).contains(&text.len()), "{}", text.len());
+        }
     }
 
     #[test]
