@@ -160,8 +160,9 @@ pub fn date(at: SystemTime) -> String {
 /// A new Message-ID without angle brackets: nobody can guess it, and no other message has it.
 #[must_use]
 pub fn new_message_id(domain: &str) -> String {
-    let domain = if !domain.is_empty() && domain.chars().all(is_id_char) { domain } else { "localhost" };
-    format!("{}@{domain}", uuid::Uuid::now_v7().simple())
+    let left = uuid::Uuid::now_v7().simple();
+    let id = format!("{left}@{domain}");
+    if !domain.is_empty() && is_id(&id) { id } else { format!("{left}@localhost") }
 }
 
 /// Whether a text without angle brackets can stand as a message id or content id anywhere: visible ASCII, nothing
@@ -294,24 +295,27 @@ fn starts_with_body(block: &[u8]) -> bool {
     !block.starts_with(b"\r\n") && field_name(block).is_none()
 }
 
-/// Each field in turn, up to an empty line; none where the first line is no field.
+/// Each field in turn, up to an empty line; none where the first line is no field. Behind a line that is no field, some
+/// readers take even a folded line for one, so it counts as such.
 fn fields(block: &[u8]) -> impl Iterator<Item = Field<'_>> {
-    let (mut at, mut doubtful) = (0, false);
+    let (mut at, mut doubtful, mut behind_none) = (0, false, false);
     std::iter::from_fn(move || {
         loop {
             let rest = &block[at..];
             if rest.is_empty() || rest.starts_with(b"\r\n") {
                 return None;
             }
-            let place = at..at + field_end(rest);
-            at = place.end;
-            let Some(name) = field_name(rest) else {
-                if place.start == 0 {
+            let blanks = rest.iter().take_while(|byte| behind_none && matches!(byte, b' ' | b'\t')).count();
+            let Some(name) = field_name(&rest[blanks..]) else {
+                if at == 0 {
                     return None;
                 }
-                doubtful = true;
+                at += line_end(rest);
+                (doubtful, behind_none) = (true, true);
                 continue;
             };
+            let place = at..at + field_end(rest);
+            (at, behind_none) = (place.end, false);
             let field = &block[place.clone()];
             // `field_name` has seen the colon.
             let colon = memchr(b':', field)?;
@@ -328,11 +332,15 @@ fn field_name(text: &[u8]) -> Option<&[u8]> {
     (length > 0 && colon == Some(&b':')).then_some(name)
 }
 
+fn line_end(text: &[u8]) -> usize {
+    memchr(b'\n', text).map_or(text.len(), |at| at + 1)
+}
+
 /// Behind the line end of a field, folded lines included.
 fn field_end(text: &[u8]) -> usize {
     let mut end = 0;
     loop {
-        end += memchr(b'\n', &text[end..]).map_or(text.len() - end, |at| at + 1);
+        end += line_end(&text[end..]);
         if !matches!(text.get(end), Some(b' ' | b'\t')) {
             return end;
         }
@@ -488,6 +496,8 @@ mod tests {
         assert!(new_message_id("[192.0.2.1]").ends_with("@[192.0.2.1]"));
         assert!(new_message_id("").ends_with("@localhost"));
         assert!(new_message_id("a>\r\nBcc: <x").ends_with("@localhost"));
+        assert!(new_message_id(&"d".repeat(217)).ends_with("dd"));
+        assert!(new_message_id(&"d".repeat(218)).ends_with("@localhost"));
         assert_ne!(new_message_id("a"), new_message_id("a"));
         assert!(is_id(&new_message_id("a.example")));
     }

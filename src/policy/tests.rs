@@ -65,7 +65,7 @@ fn without_rules_everything_stays_but_blind_recipients() {
     ] {
         check(&[], "s@x.test", lines, "s@x.test", expected);
     }
-    let text = format!("{STAMPS}broken\r\nBcc: x@y.z\r\n\r\nb\r\n");
+    let text = format!("{STAMPS}broken\r\n\tBcc: v@y.z\r\n w\r\nBcc: x@y.z\r\n\r\nb\r\n");
     let message = policy(&[]).admit(submission("s@x.test", &["t@x.test"], text.as_bytes())).unwrap();
     assert_eq!(message.content.to_vec(), format!("{STAMPS}broken\r\n\r\nb\r\n").as_bytes());
 }
@@ -113,6 +113,15 @@ fn a_forced_sender_replaces_all_and_the_old_one_gets_the_answers() {
         check(FORCED, "w@b.c", lines, us, &expected);
     }
     check(FORCED, "", "From: w@b.c\r\n", "", &format!("{SHOP}Reply-To: w@b.c\r\n"));
+}
+
+/// Behind a line that is no field, some readers (mail-parser 0.11 for one) take a fold for a field.
+#[test]
+fn a_forced_sender_is_alone_behind_a_broken_line_too() {
+    let text = format!("{STAMPS}From: w@b.c\r\nbroken\r\n \r\n\tFrom: x@y.z\r\n\r\nb\r\n");
+    let message = policy(FORCED).admit(submission("w@b.c", &["t@x.test"], text.as_bytes())).unwrap();
+    let expected = format!("{STAMPS}{SHOP}Reply-To: w@b.c\r\nbroken\r\n \r\n\r\nb\r\n");
+    assert_eq!(String::from_utf8(message.content.to_vec()).unwrap(), expected);
 }
 
 #[test]
