@@ -4,6 +4,7 @@
 //! names are sorted out here first, and each value that was given is tried alone: the list of problems is complete,
 //! names variables, and never shows a value.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -167,7 +168,7 @@ impl Env {
     }
 
     fn take_file(&mut self, setting: Setting, path: &OsStr) {
-        match read_file(path) {
+        match read_file(path, setting.secret) {
             Ok(bytes) => self.insert(setting, bytes, Origin::File(path.to_string_lossy().into_owned())),
             Err(why) => self.problem(&format!("{}_FILE", setting.name()), why),
         }
@@ -304,8 +305,14 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
         || (name.starts_with("PORT_") && ["_TCP", "_PROTO", "_PORT", "_ADDR"].iter().any(|end| name.ends_with(end)))
 }
 
-fn read_file(path: &OsStr) -> Result<Vec<u8>, String> {
-    let shown = path.to_string_lossy();
+/// A path for a sentence. Where a secret is expected, a text that does not look like a path may be the secret itself.
+fn shown(path: &OsStr, secret: bool) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    if secret && !text.starts_with(['/', '.']) { Cow::Borrowed("the file that it should name") } else { text }
+}
+
+fn read_file(path: &OsStr, secret: bool) -> Result<Vec<u8>, String> {
+    let shown = shown(path, secret);
     let size = std::fs::metadata(path).map_err(|error| format!("cannot read {shown}: {error}"))?.len();
     if size > LARGEST_FILE {
         return Err(format!("{shown} is larger than 1 MiB, which no setting is"));
@@ -374,6 +381,16 @@ mod tests {
         assert!(found[2].starts_with("SIDEPOST_SEND_TIMEOUT: expected a duration"), "{found:?}");
         assert!(found[3].contains("lists them all"), "{found:?}");
         assert!(!found.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_path_is_not_shown() {
+        let found = problems(&[("SIDEPOST_PASSWORD_FILE", "hunter2"), ("SIDEPOST_HOST_FILE", "nowhere")]);
+        assert!(found[0].starts_with("SIDEPOST_HOST_FILE: cannot read nowhere: "), "{found:?}");
+        assert!(
+            found[1].starts_with("SIDEPOST_PASSWORD_FILE: cannot read the file that it should name: "),
+            "{found:?}"
+        );
     }
 
     #[test]
