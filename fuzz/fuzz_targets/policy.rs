@@ -76,15 +76,20 @@ fn fields(message: &[u8]) -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
         let (line, later) = rest.split_at(rest.iter().position(|&byte| byte == b'\n').expect("whole lines") + 1);
         rest = later;
         match fields.last_mut() {
-            Some((_, field)) if matches!(line[0], b' ' | b'\t') => field.extend_from_slice(line),
+            // Behind a line that is no field, some readers take even a folded line for one.
+            Some((name, field)) if matches!(line[0], b' ' | b'\t') && is_name(name) => field.extend_from_slice(line),
             _ => {
                 let colon = line.iter().position(|&byte| byte == b':').unwrap_or(0);
-                let name = String::from_utf8_lossy(&line[..colon]).trim_end_matches([' ', '\t']).to_ascii_lowercase();
+                let name = String::from_utf8_lossy(&line[..colon]).trim_matches([' ', '\t']).to_ascii_lowercase();
                 fields.push((name, line.to_vec()));
             }
         }
     }
     (fields, rest.to_vec())
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn untouched(fields: &[(String, Vec<u8>)]) -> Vec<&[u8]> {

@@ -31,7 +31,13 @@ fuzz_target!(|data: &[u8]| {
             (OsStr::from_bytes(&name).to_owned(), OsStr::from_bytes(value).to_owned())
         })
         .collect();
-    let hidden = variables.iter().all(|(name, _)| !name.to_string_lossy().contains(SECRET));
+    // An unknown name is repeated, and so is the path of what is no secret.
+    let repeated = |name: &OsStr, value: &OsStr| {
+        let name = name.to_string_lossy();
+        let of = name.strip_suffix("_FILE").map(|of| OsStr::new(of).to_owned());
+        name.contains(SECRET) || of.is_some_and(|of| !is_secret(&of) && value.to_string_lossy().contains(SECRET))
+    };
+    let hidden = !variables.iter().any(|(name, value)| repeated(name, value));
     match Config::from_variables(variables.clone()) {
         Ok(config) => {
             assert!(!config.provider.paths.is_empty());

@@ -21,6 +21,7 @@ pub mod parts {
     pub use super::capabilities::Capabilities;
     pub use super::outgoing::{Framing, Outgoing, no_slices};
     pub use super::reply::{Malformed, RawReply, take};
+    pub use super::sasl::reason;
     pub use super::transaction::{After, Finish, Next, Transaction};
 }
 
