@@ -34,3 +34,4 @@ mod through_the_rig;
 mod tls_and_logins;
 mod trying_again;
 mod two_families;
+mod what_providers_say;

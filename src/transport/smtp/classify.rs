@@ -35,6 +35,12 @@ const WORDS: &[(&str, Class, Reason)] = &[
     // Lasting, although 4yz: SendGrid's plan, MailerSend's validation.
     ("maximum credits exceeded", Class::Misconfigured, Reason::AuthRejected),
     ("the given data was invalid", Class::Permanent, Reason::ContentRefused),
+    // Lasting, whatever the code: it wants TLS, or another name of us.
+    ("tls required", Class::Misconfigured, Reason::TlsUnavailable),
+    ("must issue a starttls", Class::Misconfigured, Reason::TlsUnavailable),
+    ("encryption required for requested auth", Class::Misconfigured, Reason::TlsUnavailable),
+    ("fully-qualified hostname", Class::Misconfigured, Reason::Protocol),
+    ("helo command rejected", Class::Misconfigured, Reason::Protocol),
     // Passing, although 5yz: Google's daily quota.
     ("daily user sending limit", Class::Throttled, Reason::Throttled),
     ("daily smtp relay limit", Class::Throttled, Reason::Throttled),
@@ -44,12 +50,25 @@ const WORDS: &[(&str, Class, Reason)] = &[
     ("address is not verified", Class::Misconfigured, Reason::SenderRefused),
     ("verified sender identity", Class::Misconfigured, Reason::SenderRefused),
     ("sendasdenied", Class::Misconfigured, Reason::SenderRefused),
+    ("quotaexceededexception", Class::Misconfigured, Reason::SenderRefused),
+    ("only send testing emails to your own", Class::Misconfigured, Reason::SenderRefused),
+    ("domain is not verified", Class::Misconfigured, Reason::SenderRefused),
+    ("domain not verified", Class::Misconfigured, Reason::SenderRefused),
+    ("activate your mailgun account", Class::Misconfigured, Reason::SenderRefused),
+    ("pending approval", Class::Misconfigured, Reason::SenderRefused),
     ("permissions to send as", Class::Misconfigured, Reason::SenderRefused),
     ("not allowed to relay", Class::Misconfigured, Reason::SenderRefused),
     ("sender is not allowed", Class::Misconfigured, Reason::SenderRefused),
     ("not owned by user", Class::Misconfigured, Reason::SenderRefused),
     ("free accounts are for test purposes", Class::Misconfigured, Reason::SenderRefused),
-    // Us: not logged in, as far as the provider sees.
+    // Us: the place that we come from.
+    ("banned sending ip", Class::Misconfigured, Reason::GreetingRefused),
+    // Us: the account, or not logged in, as far as the provider sees.
+    ("account suspended", Class::Misconfigured, Reason::AuthRejected),
+    ("account is suspended", Class::Misconfigured, Reason::AuthRejected),
+    ("account has been suspended", Class::Misconfigured, Reason::AuthRejected),
+    ("account is disabled", Class::Misconfigured, Reason::AuthRejected),
+    ("account has been disabled", Class::Misconfigured, Reason::AuthRejected),
     ("was not authenticated", Class::Misconfigured, Reason::AuthRejected),
     ("authentication required", Class::Misconfigured, Reason::AuthRejected),
     ("unauthenticated senders", Class::Misconfigured, Reason::AuthRejected),
@@ -68,6 +87,7 @@ const SLOW_DOWN: &[&str] = &[
     "concurrent connections",
     "limit exceeded",
     "peak smtp relay",
+    "server busy",
 ];
 
 /// The provider answered a step with a refusal.
@@ -401,13 +421,17 @@ fn seconds(limit: Duration) -> String {
 
 /// A provider's text with its addresses masked: it may repeat any that we sent.
 fn masked(text: &str) -> String {
-    if !text.contains('@') {
+    if !text.contains('@') && !text.contains("://") {
         return text.to_owned();
     }
     text.split(' ').map(mask_word).collect::<Vec<_>>().join(" ")
 }
 
 fn mask_word(word: &str) -> String {
+    // Google's way back in is a link that is good once, for whoever follows it.
+    if let Some((link, _)) = word.split_once('?').filter(|(link, _)| link.contains("://")) {
+        return format!("{link}?...");
+    }
     let Some((local, domain)) = word.split_once('@') else { return word.to_owned() };
     let start = local.rfind(['<', '(', '"', '\'', ':', '=', ',', ';', '[']).map_or(0, |at| at + 1);
     let (before, local) = local.split_at(start);
