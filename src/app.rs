@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::Config as Settings;
 use crate::delivery::Delivery;
 use crate::delivery::budget::Budget;
+use crate::delivery::probe::Prober;
 use crate::ingress::{http, smtp};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::message::Ingress;
@@ -23,10 +24,10 @@ use crate::net::http::Limits;
 use crate::net::listen::Address;
 use crate::net::stream::Listener;
 use crate::net::tls::server::ServerTls;
-use crate::observe::admin::{self, Admin, Room};
+use crate::observe::admin::{self, Admin, Look};
 use crate::observe::metrics::Metrics;
 use crate::policy::Policy;
-use crate::provider::Path;
+use crate::provider::{Path, preset};
 use crate::relay::Relay;
 use crate::settings;
 use crate::transport::Transport;
@@ -109,11 +110,11 @@ pub fn start(settings: &Settings) -> Result<Running, StartError> {
         admins: JoinSet::new(),
         config: settings.app.clone(),
     };
-    running.serve_admin(bound.admin, &relay);
+    running.serve_admin(bound.admin, &settings.admin, &relay);
     running.serve_http(bound.http, settings, &relay, &host);
     running.serve_smtp([bound.smtp, bound.smtps, bound.lmtp], settings, tls, &relay, &host);
     running.lifecycle.advance(Phase::Serving);
-    tokio::spawn(async move { relay.warm_up().await });
+    tokio::spawn(async move { relay.watch().await });
     Ok(running)
 }
 
@@ -139,8 +140,10 @@ pub fn relay(settings: &Settings, host: &str, lifecycle: &Lifecycle) -> Result<A
     let metrics = Metrics::new(&labels, &Ingress::ALL.map(Ingress::label));
     let metrics = Arc::new(metrics.map_err(|error| StartError(error.to_string()))?);
     let transport = transport(settings, host).map_err(StartError)?;
+    let prober = Prober::new(&settings.probe, preset::listening());
+    let provider = &settings.provider;
     let delivery =
-        Delivery::new(&settings.delivery, &settings.provider, transport, Arc::clone(&metrics), lifecycle.watch());
+        Delivery::new(&settings.delivery, provider, transport, prober, Arc::clone(&metrics), lifecycle.watch());
     let budget = Budget::new(settings.delivery.max_in_flight, settings.delivery.max_in_flight_bytes.0);
     let identity = identity(settings, host);
     let policy = Policy::new(&settings.policy, &identity.iter().map(String::as_str).collect::<Vec<_>>());
@@ -181,20 +184,16 @@ fn addresses(listeners: &[Listener]) -> Vec<Address> {
 }
 
 impl Running {
-    fn serve_admin(&mut self, listeners: Vec<Listener>, relay: &Arc<Relay>) {
+    fn serve_admin(&mut self, listeners: Vec<Listener>, config: &admin::Config, relay: &Arc<Relay>) {
         let metrics = Arc::clone(relay.metrics());
         let diagnosis = Arc::clone(relay.diagnosis());
         let asked = Arc::clone(relay);
         let tokens = Arc::new(move || asked.token_news());
         let relay = Arc::clone(relay);
-        let look = move || (relay.snapshot(), if relay.is_full() { Room::Full } else { Room::Left });
-        let router = admin::router(Admin {
-            metrics,
-            diagnosis,
-            tokens,
-            lifecycle: self.lifecycle.watch(),
-            look: Arc::new(look),
-        });
+        let look = move || Look { snapshot: relay.snapshot(), is_full: relay.is_full(), is_probed: relay.is_probed() };
+        let (rules, started, lifecycle) = (config.clone(), Instant::now(), self.lifecycle.watch());
+        let look = Arc::new(look);
+        let router = admin::router(Admin { metrics, diagnosis, tokens, rules, started, lifecycle, look });
         let limits = Limits::new(MOST_ADMIN_CONNECTIONS);
         // Health must be seen to the very end, so these listeners do not drain with the others.
         for listener in listeners {

@@ -47,6 +47,8 @@ pub struct Config {
     pub dkim: dkim::Config,
     /// Attempts and limits.
     pub delivery: delivery::Config,
+    /// Self-diagnosis.
+    pub probe: delivery::probe::Config,
     /// Start and end of the process.
     pub app: app::Config,
     /// Logs.
@@ -71,6 +73,7 @@ pub fn settings() -> Vec<Setting> {
         policy::Config::SETTINGS,
         dkim::Config::SETTINGS,
         delivery::Config::SETTINGS,
+        delivery::probe::Config::SETTINGS,
         capture::Config::SETTINGS,
         app::Config::SETTINGS,
         log::Config::SETTINGS,
@@ -111,6 +114,7 @@ impl Config {
             policy: env.read(),
             dkim: env.read(),
             delivery: env.read(),
+            probe: env.read(),
             app: env.read(),
             log: env.read(),
             system_roots,

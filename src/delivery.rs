@@ -14,7 +14,9 @@
 //! No attempt starts after the deadline. Recipients that were put off are tried again without those that were taken.
 
 pub mod budget;
+mod circuit;
 pub mod path;
+pub mod probe;
 pub mod schedule;
 
 use std::sync::Arc;
@@ -22,11 +24,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::circuit::Circuit;
 use self::path::Paths;
+use self::probe::Prober;
 use self::schedule::Schedule;
 use crate::config::value::Size;
 use crate::diagnosis::table::INTERNAL;
-use crate::diagnosis::{Diagnosis, Source, Way, is_of_the_path};
+use crate::diagnosis::{Diagnosis, Source, Stage, Standing, State, Way, is_of_the_path};
 use crate::lifecycle::{Phase, Watch};
 use crate::message::Message;
 use crate::observe::metrics::Metrics;
@@ -37,6 +41,9 @@ use crate::transport::{Attempt, Job, Phases, Transport};
 
 /// When somebody should come back who was told that the provider refuses us: a person has to act first.
 const RETRY_AFTER_MISCONFIGURED: Duration = Duration::from_secs(60);
+
+/// A path that has not answered for so long is left for the next one: three tries of TCP fit in.
+const NEXT_PATH_AFTER: Duration = Duration::from_secs(4);
 
 settings! {
     /// The settings of delivery.
@@ -51,6 +58,8 @@ settings! {
         retry_factor: f64 = "2",
         /// When nobody knows whether a message was taken: `report` it, or `resend` it and risk a second copy.
         unconfirmed: Unconfirmed = "report",
+        /// How long logins rest after a refused one, with one try after that; each rest is twice the last, up to 5m.
+        login_rest: Duration = "5s",
         /// Messages in flight; more are told to come back.
         max_in_flight: usize = "256",
         /// Bytes held for messages in flight; more are told to come back.
@@ -99,6 +108,8 @@ pub struct Delivery {
     send_timeout: Duration,
     unconfirmed: Unconfirmed,
     diagnosis: Arc<Diagnosis>,
+    circuit: Circuit,
+    prober: Prober,
     metrics: Arc<Metrics>,
     lifecycle: Watch,
 }
@@ -130,16 +141,19 @@ impl Delivery {
         config: &Config,
         provider: &Provider,
         transport: Transport,
+        prober: Prober,
         metrics: Arc<Metrics>,
         lifecycle: Watch,
     ) -> Self {
         Self {
+            diagnosis: Arc::new(diagnosis(provider, transport.helo_name())),
             transport,
             paths: Paths::new(provider.paths.clone()),
             schedule: Schedule::new(config.retry_first, config.retry_max, config.retry_factor),
             send_timeout: config.send_timeout,
             unconfirmed: config.unconfirmed,
-            diagnosis: Arc::new(diagnosis(provider)),
+            circuit: Circuit::new(config.login_rest),
+            prober,
             metrics,
             lifecycle,
         }
@@ -155,6 +169,18 @@ impl Delivery {
     #[must_use]
     pub fn diagnosis(&self) -> &Arc<Diagnosis> {
         &self.diagnosis
+    }
+
+    /// Whether the chain was looked at since the start, as far as that is wanted.
+    #[must_use]
+    pub fn is_probed(&self) -> bool {
+        self.prober.is_done()
+    }
+
+    /// Whether logins rest after a refused one.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.circuit.is_open()
     }
 
     /// Delivers a message, or says why not.
@@ -180,40 +206,71 @@ impl Delivery {
 
     /// One attempt along the path that worked last, and at once along the others where that one is of no use.
     async fn along_the_paths(&self, message: &Message, progress: &mut Progress) -> Result<Receipt, Failure> {
-        let mut last: Option<Failure> = None;
+        let mut failed: Option<Failure> = None;
+        let last = self.paths.last();
         for (place, path, label) in self.paths.in_order() {
-            if last.is_some() && Instant::now() >= progress.deadline {
+            if failed.is_some() && Instant::now() >= progress.deadline {
                 break;
             }
-            let job = Job { message, open: &progress.open, deadline: progress.deadline, lifecycle: &self.lifecycle };
-            let Attempt { result, phases } = self.transport.attempt(path, &job).await;
+            let job = Job {
+                message,
+                open: &progress.open,
+                deadline: progress.deadline,
+                connect: if place == last { Duration::MAX } else { NEXT_PATH_AFTER },
+                gate: &self.circuit,
+                lifecycle: &self.lifecycle,
+            };
+            let Attempt { result, is_held, phases } = self.transport.attempt(path, &job).await;
+            if is_held {
+                return result;
+            }
             progress.attempts += 1;
             progress.path = Some(label.to_owned());
             self.count(label, &result, phases);
-            self.report(place, &result);
-            match result {
+            match self.report(place, result) {
                 // A refused login never moves us: it would be refused on every path.
-                Err(failure) if is_of_the_path(&failure) => last = Some(further(last, failure)),
+                Err(failure) if is_of_the_path(&failure) => failed = Some(further(failed, failure)),
                 other => {
-                    self.paths.worked(place);
+                    self.moved_to(place);
                     return other;
                 }
             }
         }
         // A provider has at least one path, so there was an attempt.
-        last.map_or_else(|| Err(no_path()), Err)
+        failed.map_or_else(|| Err(no_path()), Err)
     }
 
-    fn report(&self, place: usize, result: &Result<Receipt, Failure>) {
-        match result {
-            Ok(_) => self.diagnosis.taken(place),
-            Err(failure) => self.diagnosis.failed(place, failure, Source::Message),
+    /// Every attempt is a fact about the chain.
+    fn report(&self, place: usize, result: Result<Receipt, Failure>) -> Result<Receipt, Failure> {
+        if result.is_ok() {
+            self.diagnosis.taken(place);
+        }
+        result.map_err(|failure| {
+            // Once per trouble, not per message: what is known to be broken is looked at in its own time.
+            if is_of_the_path(&failure) && matches!(self.diagnosis.standing(), Standing::Ok | Standing::Unknown) {
+                self.prober.wake();
+            }
+            self.diagnosis.failed(place, failure, Source::Message)
+        })
+    }
+
+    /// Mail goes along that path from now on.
+    fn moved_to(&self, place: usize) {
+        if self.paths.worked(place) {
+            self.diagnosis.uses(place);
         }
     }
 
     fn count(&self, label: &str, result: &Result<Receipt, Failure>, phases: Phases) {
         let class = result.as_ref().map_or_else(|failure| failure.class.label(), |_| "taken");
         self.metrics.attempted(label, class);
+        self.time(phases);
+    }
+
+    fn time(&self, phases: Phases) {
+        if let Some(end) = phases.certificate_ends {
+            self.diagnosis.certificate_ends(end);
+        }
         let timed = [("connect", phases.connect), ("tls", phases.tls), ("login", phases.login), ("send", phases.send)];
         for (phase, elapsed) in timed {
             if let Some(elapsed) = elapsed {
@@ -262,7 +319,7 @@ impl Delivery {
     fn with_retry_after(&self, mut failure: Failure) -> Failure {
         let otherwise = match failure.class {
             Class::Unreachable | Class::Transient | Class::Throttled => Some(self.schedule.longest()),
-            Class::Misconfigured => Some(RETRY_AFTER_MISCONFIGURED),
+            Class::Misconfigured => Some(self.circuit.next_try().unwrap_or(RETRY_AFTER_MISCONFIGURED)),
             Class::Permanent | Class::Unconfirmed => None,
         };
         failure.retry_after = failure.retry_after.or(otherwise);
@@ -328,21 +385,29 @@ fn more_telling(before: Option<Failure>, last: Failure, deadline: Instant) -> Fa
     }
 }
 
-/// Of two paths that failed, what to tell: a certificate that does not hold says more than a port that is closed.
+/// Of two paths that failed, what to tell, as health does: a certificate that does not hold says more than a port that
+/// is closed, and else the better path.
 fn further(before: Option<Failure>, last: Failure) -> Failure {
     match before {
-        Some(before) if before.class == Class::Misconfigured && last.class == Class::Unreachable => before,
+        Some(before) if before.class == Class::Misconfigured || last.class == Class::Unreachable => before,
         _ => last,
     }
 }
 
-fn diagnosis(provider: &Provider) -> Diagnosis {
+fn diagnosis(provider: &Provider, name: Option<&str>) -> Diagnosis {
     let tls_first = |path: &Path| match path {
         Path::Smtp(server) => (server.tls != Tls::None).then_some(server.tls == Tls::Implicit),
         Path::Capture => None,
     };
     let way = |path: &Path| Way { label: path.to_string(), tls_first: tls_first(path) };
-    Diagnosis::new(&provider.name, provider.paths.iter().map(way).collect(), provider.credentials.is_some())
+    let ways = provider.paths.iter().map(way).collect();
+    let diagnosis = Diagnosis::new(&provider.name, ways, provider.credentials.is_some());
+    let (state, evidence) = match name {
+        Some(name) => (State::Ok, format!("EHLO gives {name}.")),
+        None => (State::Skipped, "EHLO gives the address in brackets, since no full name is known here.".to_owned()),
+    };
+    diagnosis.noted(Stage::Name, state, &evidence, None);
+    diagnosis
 }
 
 fn no_path() -> Failure {

@@ -4,6 +4,8 @@
 //! probe: it got so far, and either was taken or failed in a way that [`record`] judges. A doubt is no verdict: what may
 //! pass by itself, such as a provider that restarts, is shown with its cause, and is called broken only once it lasts.
 
+mod clouds;
+pub mod comparison;
 mod record;
 pub mod table;
 mod time;
@@ -15,8 +17,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::{info, warn};
 
+use self::comparison::Conclusion;
 pub use self::record::is_of_the_path;
-use self::record::{Now, Record};
+use self::record::{Headline, Now, Record};
 pub use self::time::utc;
 pub use self::view::{Facts, PathView, StageView, View};
 use crate::outcome::{Cause, Failure, Reason, Step};
@@ -183,21 +186,31 @@ pub struct Way {
 pub struct Diagnosis {
     provider: String,
     record: Mutex<Record>,
+    /// What the log was last told.
+    logged: Mutex<Headline>,
+    /// How many looks are on their way: the log waits for what they add up to.
+    looks: AtomicUsize,
     /// One more than the place of the path on which all is well; 0 where something is not.
     clean: AtomicUsize,
     /// When the provider last took a message, in milliseconds since 1970; 0 before the first.
     last_taken: AtomicU64,
+    /// When the certificate that was last seen ends, likewise.
+    certificate_ends: AtomicU64,
 }
 
 impl Diagnosis {
     /// Nothing is known yet. `logs_in` says whether there are credentials.
     #[must_use]
     pub fn new(provider: &str, ways: Vec<Way>, logs_in: bool) -> Self {
+        let record = Record::new(ways, logs_in, Now::read());
         Self {
             provider: provider.to_owned(),
-            record: Mutex::new(Record::new(ways, logs_in, Now::read())),
+            logged: Mutex::new(record.headline()),
+            record: Mutex::new(record),
+            looks: AtomicUsize::new(0),
             clean: AtomicUsize::new(0),
             last_taken: AtomicU64::new(0),
+            certificate_ends: AtomicU64::new(0),
         }
     }
 
@@ -209,9 +222,28 @@ impl Diagnosis {
         }
     }
 
-    /// An attempt along that path failed.
-    pub fn failed(&self, place: usize, failure: &Failure, source: Source) {
-        self.update(|record, now| record.failed(place, failure, source, now));
+    /// An attempt along that path failed. Gives it back with what comparisons have shown of it.
+    #[must_use]
+    pub fn failed(&self, place: usize, failure: Failure, source: Source) -> Failure {
+        let failure = self.record().explained(place, failure);
+        self.update(|record, now| record.failed(place, &failure, source, now));
+        failure
+    }
+
+    /// A comparison has shown why a path fails so.
+    pub fn concluded(&self, place: usize, failed: (Step, Reason), conclusion: &Conclusion) {
+        self.update(|record, now| record.concluded(place, failed, conclusion, now));
+    }
+
+    /// Whether a comparison has shown why the path fails.
+    #[must_use]
+    pub fn is_explained(&self, place: usize) -> bool {
+        self.record().paths().get(place).is_some_and(record::Path::is_explained)
+    }
+
+    /// Mail goes along that path from now on.
+    pub fn uses(&self, place: usize) {
+        self.update(|record, _| record.uses(place));
     }
 
     /// An attempt along that path came through a stage, and was not meant to go further.
@@ -226,16 +258,31 @@ impl Diagnosis {
 
     fn update(&self, change: impl FnOnce(&mut Record, Now)) {
         let mut record = self.record();
-        let before = record.headline();
         change(&mut record, Now::read());
-        let after = record.headline();
         self.clean.store(record.clean().map_or(0, |place| place + 1), Ordering::Relaxed);
-        if before != after {
-            self.log(&record);
-        }
+        self.log_news(&record);
+    }
+
+    /// A look that consists of several facts begins; the log hears of them together, when what is given here is dropped.
+    #[must_use]
+    pub fn look(&self) -> Look<'_> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        Look(self)
     }
 
     /// One line per change of state, and none per message.
+    fn log_news(&self, record: &Record) {
+        if self.looks.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let now = record.headline();
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if *logged != now {
+            *logged = now;
+            self.log(record);
+        }
+    }
+
     fn log(&self, record: &Record) {
         let (provider, state, path) = (self.provider.as_str(), record.standing().label(), record.path());
         match record.trouble() {
@@ -254,6 +301,18 @@ impl Diagnosis {
         }
     }
 
+    /// The provider's name.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// Since when a link is broken.
+    #[must_use]
+    pub fn failing_since(&self) -> Option<SystemTime> {
+        self.record().failing_since()
+    }
+
     /// The chain in one word.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -263,10 +322,18 @@ impl Diagnosis {
     /// When the provider last took a message.
     #[must_use]
     pub fn last_taken(&self) -> Option<SystemTime> {
-        match self.last_taken.load(Ordering::Relaxed) {
-            0 => None,
-            since => Some(UNIX_EPOCH + Duration::from_millis(since)),
-        }
+        moment(&self.last_taken)
+    }
+
+    /// The provider showed a certificate that holds until then.
+    pub fn certificate_ends(&self, at: SystemTime) {
+        self.certificate_ends.store(milliseconds(at), Ordering::Relaxed);
+    }
+
+    /// Until when the certificate holds that the provider last showed.
+    #[must_use]
+    pub fn certificate_end(&self) -> Option<SystemTime> {
+        moment(&self.certificate_ends)
     }
 
     /// All that is known at this moment.
@@ -278,6 +345,24 @@ impl Diagnosis {
     fn record(&self) -> MutexGuard<'_, Record> {
         // Each change leaves a record that makes sense, whatever panics later.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A look on its way.
+#[derive(Debug)]
+pub struct Look<'a>(&'a Diagnosis);
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.looks.fetch_sub(1, Ordering::Relaxed);
+        self.0.log_news(&self.0.record());
+    }
+}
+
+fn moment(stored: &AtomicU64) -> Option<SystemTime> {
+    match stored.load(Ordering::Relaxed) {
+        0 => None,
+        since => Some(UNIX_EPOCH + Duration::from_millis(since)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where we listen, under which name, the HTTP connections that both of our HTTP listeners serve, and how we get out:
 //! names, connections, TLS.
 
+pub mod certificate;
 pub mod client;
 pub mod dial;
 pub mod http;

@@ -347,10 +347,12 @@ impl Failure {
         seen.strip_suffix(self.cause.why).unwrap_or(seen).trim_end()
     }
 
-    /// The same, for a better known cause.
+    /// The same, for a cause that is better known, with what more was seen.
     #[must_use]
-    pub fn because(mut self, cause: &'static Cause) -> Self {
-        self.sentence = cause.explain(self.evidence());
+    pub fn because(mut self, seen: &str, cause: &'static Cause) -> Self {
+        let parts = [self.evidence(), seen];
+        let evidence = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        self.sentence = cause.explain(&evidence);
         self.cause = cause;
         self
     }

@@ -7,9 +7,8 @@ use tokio::time::Instant;
 
 use crate::delivery::budget::{Budget, Hold};
 use crate::delivery::{Delivered, Delivery};
-use crate::diagnosis::Diagnosis;
 use crate::diagnosis::table::INTERNAL;
-use crate::diagnosis::utc;
+use crate::diagnosis::{Diagnosis, View, utc};
 use crate::dkim::{SignError, Signer};
 use crate::lifecycle::Watch;
 use crate::message::{Ingress, Message, Submission};
@@ -86,9 +85,22 @@ impl Relay {
         }
     }
 
-    /// Opens connections to the provider before the first message, where that is asked for.
-    pub async fn warm_up(&self) {
-        self.delivery.transport().warm_up(&self.lifecycle).await;
+    /// Looks after the chain to the provider until no more mail is taken; opens connections before the first message,
+    /// where that is asked for.
+    pub async fn watch(&self) {
+        self.delivery.watch().await;
+    }
+
+    /// Looks at the chain now; returns when that is over. To be asked rarely: it can mean a login.
+    pub async fn examine(&self) -> View {
+        self.delivery.examine().await;
+        self.diagnosis().view()
+    }
+
+    /// Whether the chain was looked at since the start, as far as that is wanted.
+    #[must_use]
+    pub fn is_probed(&self) -> bool {
+        self.delivery.is_probed()
     }
 
     /// What is in flight at this moment.
@@ -99,6 +111,7 @@ impl Relay {
             bytes: self.budget.bytes_in_flight(),
             provider_connections: self.delivery.transport().connections(),
             tokens: self.delivery.transport().tokens().map(|status| tokens(&status)).unwrap_or_default(),
+            logins_rest: self.delivery.is_resting(),
         }
     }
 

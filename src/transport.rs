@@ -1,20 +1,22 @@
 //! The ways a message can leave. One send is one attempt, and ends in a receipt or in a classified failure.
 
 pub mod capture;
+mod reach;
 pub mod smtp;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use self::capture::Capture;
 use self::smtp::Smtp;
+use crate::diagnosis::comparison::{Answer, Found};
 use crate::diagnosis::table::INTERNAL;
 use crate::lifecycle::Watch;
 use crate::message::Message;
 use crate::oauth::Status;
 use crate::outcome::{Class, Failure, Reason, Receipt, Step};
-use crate::provider::Path;
+use crate::provider::{Path, Server};
 
 /// The member of the family that the settings name.
 #[derive(Debug)]
@@ -34,8 +36,60 @@ pub struct Job<'a> {
     pub open: &'a [usize],
     /// Until when everything before the content must be done.
     pub deadline: Instant,
+    /// How long a connection may take to come about.
+    pub connect: Duration,
+    /// Whether a login may be tried.
+    pub gate: &'a dyn Gate,
     /// The process' life.
     pub lifecycle: &'a Watch,
+}
+
+/// Whether logins may be tried, and who wants to know how they end.
+pub trait Gate: std::fmt::Debug + Send + Sync {
+    /// Leave to log in.
+    ///
+    /// # Errors
+    /// What keeps everybody out for a while.
+    fn admit(&self) -> Result<(), Box<Failure>>;
+
+    /// The provider let us in.
+    fn entered(&self);
+
+    /// Nobody was let in; gives back what to say about it.
+    fn refused(&self, failure: Failure) -> Failure;
+}
+
+/// How far a probe goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// To the answer to EHLO, under TLS.
+    Hello,
+    /// Through the login.
+    Login,
+}
+
+/// A look at a path without a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    /// How far to go; not beyond the login while logins rest.
+    pub depth: Depth,
+    /// How long each step may take.
+    pub step: Duration,
+    /// Until when it must be done.
+    pub deadline: Instant,
+    /// Whether a login may be tried.
+    pub gate: &'a dyn Gate,
+    /// The process' life.
+    pub lifecycle: &'a Watch,
+}
+
+/// What a probe came to.
+#[derive(Debug)]
+pub struct Probed {
+    /// How far it came, or why not.
+    pub result: Result<Depth, Failure>,
+    /// How long it took, by phase.
+    pub phases: Phases,
 }
 
 /// What an attempt came to.
@@ -43,6 +97,8 @@ pub struct Job<'a> {
 pub struct Attempt {
     /// A receipt, or why not.
     pub result: Result<Receipt, Failure>,
+    /// Whether the provider was not even asked, since logins rest.
+    pub is_held: bool,
     /// How long it took, by phase.
     pub phases: Phases,
 }
@@ -54,6 +110,8 @@ pub struct Phases {
     pub connect: Option<Duration>,
     /// The TLS handshake.
     pub tls: Option<Duration>,
+    /// Until when the certificate holds that was shown in it.
+    pub certificate_ends: Option<SystemTime>,
     /// AUTH.
     pub login: Option<Duration>,
     /// How the login ended, if there was one.
@@ -101,14 +159,43 @@ impl Transport {
         match (self, path) {
             (Self::Smtp(smtp), Path::Smtp(server)) => smtp.attempt(server, job).await,
             (Self::Capture(capture), _) => capture.attempt(job).await,
-            (Self::Smtp(_), Path::Capture) => Attempt { result: Err(no_such_path()), phases: Phases::default() },
+            (Self::Smtp(_), Path::Capture) => {
+                Attempt { result: Err(no_such_path()), is_held: false, phases: Phases::default() }
+            }
+        }
+    }
+
+    /// Looks at a path without a message. Nothing where mail is on its way there, which tells as much.
+    pub async fn probe(&self, path: &Path, probe: &Probe<'_>) -> Option<Probed> {
+        match (self, path) {
+            (Self::Smtp(smtp), Path::Smtp(server)) => smtp.probe(server, probe).await,
+            (Self::Capture(_), _) | (_, Path::Capture) => None,
+        }
+    }
+
+    /// What is found at a host's port, as far as it matters for a failure along a server; and whether that is in a
+    /// network of our own.
+    pub async fn look(
+        &self,
+        server: &Server,
+        host: String,
+        port: u16,
+        failure: &Failure,
+        wait: Duration,
+        lifecycle: &Watch,
+    ) -> (Found, bool) {
+        match self {
+            Self::Smtp(smtp) => smtp.look(server, host, port, failure, wait, lifecycle).await,
+            Self::Capture(_) => {
+                (Found { host, port, answer: Answer::NoRoute, greeting: None, is_distrusted: None }, false)
+            }
         }
     }
 
     /// Opens the connections that are asked for at the start.
-    pub async fn warm_up(&self, lifecycle: &Watch) {
+    pub async fn warm_up(&self, gate: &dyn Gate, lifecycle: &Watch) {
         match self {
-            Self::Smtp(smtp) => smtp.warm_up(lifecycle).await,
+            Self::Smtp(smtp) => smtp.warm_up(gate, lifecycle).await,
             Self::Capture(_) => {}
         }
     }
@@ -127,6 +214,15 @@ impl Transport {
     pub fn tokens(&self) -> Option<Status> {
         match self {
             Self::Smtp(smtp) => smtp.tokens(),
+            Self::Capture(_) => None,
+        }
+    }
+
+    /// The name that we give, where there is one.
+    #[must_use]
+    pub fn helo_name(&self) -> Option<&str> {
+        match self {
+            Self::Smtp(smtp) => smtp.helo_name(),
             Self::Capture(_) => None,
         }
     }

@@ -27,9 +27,33 @@ impl Paths {
         ways.clone().skip(first).chain(ways.take(first)).map(|(place, (path, label))| (place, path, label.as_str()))
     }
 
-    /// Remembers a way that came to a conversation.
-    pub fn worked(&self, place: usize) {
-        self.first.store(place, Ordering::Relaxed);
+    /// Remembers a way that came to a conversation; true where that is news.
+    pub fn worked(&self, place: usize) -> bool {
+        self.first.load(Ordering::Relaxed) != place && self.first.swap(place, Ordering::Relaxed) != place
+    }
+
+    /// The place of the way to try first.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        self.first.load(Ordering::Relaxed)
+    }
+
+    /// The place of the way to try last.
+    #[must_use]
+    pub fn last(&self) -> usize {
+        self.first().checked_sub(1).unwrap_or_else(|| self.all.len().saturating_sub(1))
+    }
+
+    /// Every way, the best first.
+    #[must_use]
+    pub fn all(&self) -> &[Path] {
+        &self.all
+    }
+
+    /// The way at that place.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<&Path> {
+        self.all.get(place)
     }
 }
 
@@ -43,8 +67,8 @@ mod tests {
         let path = |port| Path::Smtp(Server { host: "h".into(), port, tls: Tls::StartTls });
         let paths = Paths::new(vec![path(587), path(465), path(2525)]);
         let order = |paths: &Paths| paths.in_order().map(|(place, ..)| place).collect::<Vec<_>>();
-        assert_eq!(order(&paths), [0, 1, 2]);
-        paths.worked(2);
-        assert_eq!(order(&paths), [2, 0, 1]);
+        assert_eq!((order(&paths), paths.last()), (vec![0, 1, 2], 2));
+        assert!(paths.worked(2) && !paths.worked(2));
+        assert_eq!((order(&paths), paths.last()), (vec![2, 0, 1], 1));
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::comparison::Conclusion;
 use super::{Source, Stage, Standing, State, Way};
 use crate::outcome::{Cause, Class, Failure, Reason, Step};
 
@@ -59,6 +60,15 @@ pub struct Path {
     /// What is known of it.
     pub entry: Entry,
     failure: Option<Failure>,
+    /// What comparisons have shown of failures of this kind.
+    concluded: Option<((Step, Reason), Conclusion)>,
+}
+
+impl Path {
+    /// Whether a comparison has shown why it fails.
+    pub fn is_explained(&self) -> bool {
+        self.concluded.is_some()
+    }
 }
 
 /// The trouble that is worth a line in the log.
@@ -131,6 +141,14 @@ impl Entry {
         self.retryable = matches!(failure.class, Class::Unreachable | Class::Transient | Class::Throttled);
     }
 
+    /// The same trouble, better understood.
+    fn told(&mut self, failure: &Failure, now: Now) {
+        let since = self.since;
+        self.turn(self.state, Some(failure.cause), now);
+        self.since = since;
+        self.evidence = failure.evidence().to_owned();
+    }
+
     fn turn(&mut self, state: State, cause: Option<&'static Cause>, now: Now) {
         if (self.state, self.cause) != (state, cause) {
             self.since = now.wall;
@@ -166,12 +184,13 @@ impl Record {
             }
         };
         let entry = |stage| Entry::new(state(stage), now);
-        let path = |way| Path { way, entry: Entry::new(State::Unknown, now), failure: None };
+        let path = |way| Path { way, entry: Entry::new(State::Unknown, now), failure: None, concluded: None };
         Self { stages: Stage::ALL.map(entry), paths: ways.into_iter().map(path).collect(), current: 0 }
     }
 
     /// The provider took a message.
     pub fn taken(&mut self, place: usize, now: Now) {
+        self.uses(place);
         self.reached(place, Stage::Accepted, now);
     }
 
@@ -179,6 +198,40 @@ impl Record {
     pub fn reached(&mut self, place: usize, stage: Stage, now: Now) {
         self.works(place, now);
         self.pass_up_to(stage, now);
+    }
+
+    /// Mail goes along that path.
+    pub fn uses(&mut self, place: usize) {
+        self.current = place;
+    }
+
+    /// A comparison has shown why a path fails so. What is known already is told anew, without a further failure.
+    pub fn concluded(&mut self, place: usize, failed: (Step, Reason), conclusion: &Conclusion, now: Now) {
+        let Some(path) = self.paths.get_mut(place) else { return };
+        path.concluded = Some((failed, conclusion.clone()));
+        let Some(failure) = path.failure.take().filter(|failure| (failure.step, failure.reason) == failed) else {
+            return;
+        };
+        let failure = self.explained(place, failure);
+        if let Some(path) = self.paths.get_mut(place) {
+            path.entry.told(&failure, now);
+            path.failure = Some(failure.clone());
+        }
+        let in_trouble = |entry: &Entry| entry.cause.is_some();
+        if let Some(stage) = Stage::of(&failure).filter(|stage| in_trouble(self.entry(*stage))) {
+            self.entry_mut(stage).told(&failure, now);
+        }
+    }
+
+    /// A failure with what comparisons have shown.
+    pub fn explained(&self, place: usize, failure: Failure) -> Failure {
+        let concluded = self.paths.get(place).and_then(|path| path.concluded.as_ref());
+        match concluded.filter(|(failed, _)| *failed == (failure.step, failure.reason)) {
+            Some((_, conclusion)) if failure.cause != conclusion.cause => {
+                failure.because(&conclusion.evidence, conclusion.cause)
+            }
+            _ => failure,
+        }
     }
 
     /// What no attempt tells.
@@ -242,8 +295,7 @@ impl Record {
     fn works(&mut self, place: usize, now: Now) {
         if let Some(path) = self.paths.get_mut(place) {
             path.entry.passed(now);
-            path.failure = None;
-            self.current = place;
+            (path.failure, path.concluded) = (None, None);
         }
     }
 
@@ -286,6 +338,11 @@ impl Record {
         }
         let is_known = self.chain().any(|(_, entry)| entry.state == State::Ok);
         if is_known { Standing::Ok } else { Standing::Unknown }
+    }
+
+    /// Since when a link is broken.
+    pub fn failing_since(&self) -> Option<SystemTime> {
+        self.stages.iter().filter(|entry| entry.state == State::Failed).map(|entry| entry.since).min()
     }
 
     /// What is worst.
@@ -366,4 +423,184 @@ fn is_of_the_message(failure: &Failure) -> bool {
 /// Whether it may only be slow: a connection came about, and somebody in a hurry did not wait for the rest.
 fn is_slow(failure: &Failure, source: Source) -> bool {
     source == Source::HastyProbe && failure.reason == Reason::Timeout
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAUSE: Cause = Cause { name: "general", why: "Why.", remedy: "Mend it." };
+    const BETTER: Cause = Cause { name: "better", why: "Because of the network.", remedy: "Ask it." };
+
+    /// A record with a clock of its own.
+    struct Story {
+        record: Record,
+        now: Now,
+    }
+
+    impl Story {
+        fn new(paths: usize) -> Self {
+            let way = |place| Way { label: format!("path {place}"), tls_first: Some(false) };
+            let now = Now::read();
+            Self { record: Record::new((0..paths).map(way).collect(), true, now), now }
+        }
+
+        fn after(&mut self, seconds: u64) -> &mut Self {
+            let more = Duration::from_secs(seconds);
+            self.now = Now { wall: self.now.wall + more, instant: self.now.instant + more };
+            self
+        }
+
+        fn taken(&mut self, place: usize) -> &mut Self {
+            self.record.taken(place, self.now);
+            self
+        }
+
+        fn fails(&mut self, place: usize, (class, step, reason): Kind) -> &mut Self {
+            self.fails_for(Source::Message, place, (class, step, reason))
+        }
+
+        fn fails_for(&mut self, source: Source, place: usize, (class, step, reason): Kind) -> &mut Self {
+            let failure = Failure {
+                class,
+                step,
+                reason,
+                cause: &CAUSE,
+                sentence: CAUSE.explain("It was seen."),
+                reply: None,
+                retry_after: None,
+                recipients: Vec::new(),
+            };
+            let failure = self.record.explained(place, failure);
+            self.record.failed(place, &failure, source, self.now);
+            self
+        }
+
+        fn state(&self, stage: Stage) -> State {
+            self.record.entry(stage).state
+        }
+
+        fn is(&mut self, standing: Standing) -> &mut Self {
+            assert_eq!(self.record.standing(), standing, "{:#?}", self.record);
+            self
+        }
+    }
+
+    type Kind = (Class, Step, Reason);
+
+    const REFUSED: Kind = (Class::Unreachable, Step::Connect, Reason::ConnectionRefused);
+    const SILENT: Kind = (Class::Unreachable, Step::Greeting, Reason::Timeout);
+    const LOGIN: Kind = (Class::Misconfigured, Step::Auth, Reason::AuthRejected);
+    const CERTIFICATE: Kind = (Class::Misconfigured, Step::Tls, Reason::TlsCertificate);
+    const SENDER: Kind = (Class::Misconfigured, Step::Sender, Reason::SenderRefused);
+    const BUSY: Kind = (Class::Transient, Step::Greeting, Reason::ProviderBusy);
+    const GREYLISTED: Kind = (Class::Transient, Step::Recipient, Reason::RecipientRefused);
+
+    #[test]
+    fn a_link_that_never_worked_is_broken_at_once_and_one_that_did_only_when_it_lasts() {
+        Story::new(1).is(Standing::Unknown).fails(0, REFUSED).is(Standing::Failed);
+        let mut story = Story::new(1);
+        story.taken(0).is(Standing::Ok).fails(0, REFUSED).is(Standing::Degraded);
+        story.after(1).fails(0, REFUSED).is(Standing::Degraded);
+        story.after(3).fails(0, REFUSED).is(Standing::Failed);
+        assert_eq!(story.state(Stage::Dns), State::Ok);
+        assert_eq!((story.state(Stage::Auth), story.state(Stage::Accepted)), (State::Unknown, State::Unknown));
+        story.taken(0).is(Standing::Ok);
+        assert!(story.record.trouble().is_none() && story.record.failing_since().is_none());
+        assert_eq!(story.record.clean(), Some(0));
+    }
+
+    #[test]
+    fn what_is_slow_is_in_doubt_for_somebody_in_a_hurry() {
+        let mut story = Story::new(1);
+        story.fails_for(Source::HastyProbe, 0, SILENT).is(Standing::Degraded);
+        story.fails_for(Source::Probe, 0, SILENT).is(Standing::Failed);
+        assert_eq!((story.state(Stage::Connect), story.state(Stage::Greeting)), (State::Ok, State::Failed));
+        assert_eq!(story.state(Stage::Tls), State::Unknown, "STARTTLS comes after the greeting");
+    }
+
+    #[test]
+    fn a_refused_login_is_broken_at_once_also_where_it_worked() {
+        let mut story = Story::new(1);
+        story.taken(0).fails(0, LOGIN).is(Standing::Failed);
+        assert_eq!((story.state(Stage::Tls), story.state(Stage::Sender)), (State::Ok, State::Unknown));
+    }
+
+    #[test]
+    fn what_the_provider_puts_off_is_broken_only_when_nothing_else_happens_for_long() {
+        let mut story = Story::new(1);
+        story.fails(0, BUSY).is(Standing::Degraded);
+        story.after(119).fails(0, BUSY).fails(0, BUSY).is(Standing::Degraded);
+        story.after(1).fails(0, BUSY).is(Standing::Failed);
+        let mut mixed = Story::new(1);
+        for _ in 0..100 {
+            mixed.after(10).fails(0, BUSY).is(Standing::Degraded);
+            mixed.after(10).taken(0).is(Standing::Ok);
+        }
+    }
+
+    #[test]
+    fn recipients_and_content_break_nothing_and_prove_what_came_before() {
+        let content = (Class::Permanent, Step::Final, Reason::ContentRefused);
+        for kind in [GREYLISTED, content, (Class::Permanent, Step::Recipient, Reason::RecipientRefused)] {
+            let mut story = Story::new(1);
+            for _ in 0..20 {
+                story.after(60).fails(0, kind).is(Standing::Ok);
+            }
+            assert_eq!(story.state(Stage::Sender), State::Ok, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_one_of_many_once_another_was_taken() {
+        Story::new(1).fails(0, SENDER).is(Standing::Failed);
+        let mut story = Story::new(1);
+        for _ in 0..50 {
+            story.after(30).taken(0).after(30).fails(0, SENDER).is(Standing::Degraded);
+        }
+    }
+
+    #[test]
+    fn our_own_limits_and_our_own_end_say_nothing() {
+        let mut story = Story::new(1);
+        story.fails(0, (Class::Transient, Step::Wait, Reason::NoConnectionFree)).is(Standing::Unknown);
+        story.fails(0, (Class::Transient, Step::Final, Reason::ShuttingDown)).is(Standing::Unknown);
+    }
+
+    #[test]
+    fn a_chain_holds_as_long_as_one_path_does() {
+        let mut story = Story::new(2);
+        story.fails(0, REFUSED).is(Standing::Degraded);
+        story.fails(1, REFUSED).is(Standing::Failed);
+        story.taken(1).is(Standing::Degraded);
+        assert_eq!((story.record.path(), story.record.clean()), (Some("path 1"), Some(1)));
+        story.taken(0).is(Standing::Ok);
+    }
+
+    #[test]
+    fn of_paths_that_all_fail_the_one_that_came_furthest_is_told() {
+        let mut story = Story::new(2);
+        story.fails(0, REFUSED).fails(1, CERTIFICATE).is(Standing::Failed);
+        assert_eq!((story.state(Stage::Connect), story.state(Stage::Tls)), (State::Ok, State::Failed));
+        story.fails(0, REFUSED);
+        assert_eq!((story.state(Stage::Connect), story.state(Stage::Tls)), (State::Ok, State::Failed));
+    }
+
+    #[test]
+    fn what_a_comparison_showed_is_told_until_the_path_works_again() {
+        let mut story = Story::new(1);
+        story.fails(0, REFUSED);
+        let conclusion = Conclusion { cause: &BETTER, evidence: "Compared: x.".to_owned() };
+        story.record.concluded(0, (REFUSED.1, REFUSED.2), &conclusion, story.now);
+        let told = |story: &Story| {
+            let entry = story.record.entry(Stage::Connect);
+            (entry.cause.map(|cause| cause.name), entry.evidence.clone())
+        };
+        let better = (Some("better"), "It was seen. Compared: x.".to_owned());
+        assert_eq!(told(&story), better);
+        story.fails(0, REFUSED);
+        assert_eq!(told(&story), better, "a further failure says the same");
+        story.taken(0).after(60).fails(0, REFUSED);
+        assert_eq!(told(&story), (Some("general"), "It was seen.".to_owned()), "it may be another reason now");
+    }
 }

@@ -1,9 +1,11 @@
 //! The chain to the provider as `application/health+json` (draft-inadarei-api-health-check-06).
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::diagnosis::{Facts, View};
+use crate::diagnosis::{Diagnosis, Facts, Standing, View};
 
 /// Of the body.
 pub const MEDIA_TYPE: &str = "application/health+json";
@@ -115,6 +117,54 @@ impl TokenNews {
     }
 }
 
+/// The diagnosis as metrics: every series always there, so that an alert never waits for one to appear.
+pub fn render(diagnosis: &Diagnosis, logins_rest: bool, text: &mut Vec<u8>) {
+    let (view, provider) = (diagnosis.view(), diagnosis.provider());
+    let mut gauge = |name: &str, help: &str, series: &mut dyn Iterator<Item = (String, f64)>| {
+        text.extend_from_slice(format!("# HELP sidepost_{name} {help}\n# TYPE sidepost_{name} gauge\n").as_bytes());
+        for (labels, value) in series {
+            text.extend_from_slice(format!("sidepost_{name}{labels} {value}\n").as_bytes());
+        }
+    };
+    let yes = |is: bool| if is { 1.0 } else { 0.0 };
+    let states = Standing::ALL.map(Standing::label).into_iter();
+    let mut states =
+        states.map(|state| (format!("{{provider=\"{provider}\",state=\"{state}\"}}"), yes(state == view.state)));
+    gauge("provider_state", "The chain to the provider: exactly one state is 1.", &mut states);
+    let mut stages =
+        view.stages.iter().map(|stage| (format!("{{stage=\"{}\"}}", stage.stage), yes(stage.facts.state == "failed")));
+    gauge("stage_failed", "Whether a link of the chain is broken.", &mut stages);
+    let (stage, cause) =
+        view.trouble().map_or(("none", "none"), |stage| (stage.stage, stage.facts.cause.unwrap_or("none")));
+    let info = (format!("{{stage=\"{stage}\",cause=\"{cause}\"}}"), 1.0);
+    gauge(
+        "diagnosis_info",
+        "Always 1; the labels say what is broken or in doubt, and why.",
+        &mut std::iter::once(info),
+    );
+    let mut paths =
+        view.paths.iter().map(|path| (format!("{{path=\"{}\"}}", path.path), yes(path.facts.state == "ok")));
+    gauge("path_up", "Whether a path to the provider was last found to work.", &mut paths);
+    let rests = (format!("{{provider=\"{provider}\"}}"), yes(logins_rest));
+    gauge("circuit_open", "Whether logins rest after a refused one.", &mut std::iter::once(rests));
+    let end = (String::new(), diagnosis.certificate_end().map_or(0.0, seconds));
+    gauge(
+        "provider_certificate_expiry_timestamp_seconds",
+        "When the certificate ends that the provider last showed; 0 before the first.",
+        &mut std::iter::once(end),
+    );
+    let since = (String::new(), diagnosis.failing_since().map_or(0.0, seconds));
+    gauge(
+        "failing_since_timestamp_seconds",
+        "Since when a link of the chain is broken; 0 while none is.",
+        &mut std::iter::once(since),
+    );
+}
+
+fn seconds(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 fn check(facts: &Facts, path: Option<&str>) -> Value {
     let status = match (facts.state, facts.cause) {
         ("failed", _) => "fail",
@@ -134,8 +184,10 @@ fn check(facts: &Facts, path: Option<&str>) -> Value {
             check[name] = json!(value);
         }
     }
-    if facts.cause.is_some() {
+    if !facts.evidence.is_empty() {
         check["output"] = json!(output(facts));
+    }
+    if facts.cause.is_some() {
         check["retryable"] = json!(facts.retryable);
     }
     check
@@ -149,7 +201,7 @@ fn output(facts: &Facts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::{Diagnosis, Source, Way};
+    use crate::diagnosis::{Source, Way};
     use crate::outcome::{Cause, Class, Failure, Reason, Step};
 
     const CAUSE: Cause = Cause { name: "login_refused", why: "Because.", remedy: "Mend it." };
@@ -169,7 +221,7 @@ mod tests {
         let diagnosis = Diagnosis::new("gmail", vec![way], true);
         let before = parsed(&diagnosis.view());
         assert_eq!((&before["status"], &before["state"]), (&json!("pass"), &json!("unknown")));
-        diagnosis.failed(0, &refused_login(), Source::Message);
+        let _ = diagnosis.failed(0, refused_login(), Source::Message);
         let after = parsed(&diagnosis.view());
         assert_eq!(after["status"], "fail");
         assert_eq!(after["output"], "It said \"535 no\". Because.");
@@ -185,10 +237,41 @@ mod tests {
     }
 
     #[test]
+    fn metrics_say_the_same_and_have_the_same_series_before_and_after() {
+        let ways = vec![Way { label: "smtp:587 starttls".to_owned(), tls_first: Some(false) }];
+        let diagnosis = Diagnosis::new("gmail", ways, true);
+        let shown = |rest| {
+            let mut text = Vec::new();
+            render(&diagnosis, rest, &mut text);
+            String::from_utf8(text).unwrap()
+        };
+        let before = shown(false);
+        assert!(before.contains("sidepost_provider_state{provider=\"gmail\",state=\"unknown\"} 1\n"), "{before}");
+        assert!(before.contains("sidepost_diagnosis_info{stage=\"none\",cause=\"none\"} 1\n"), "{before}");
+        assert!(before.contains("sidepost_failing_since_timestamp_seconds 0\n"), "{before}");
+        assert!(before.contains("sidepost_provider_certificate_expiry_timestamp_seconds 0\n"), "{before}");
+        let _ = diagnosis.failed(0, refused_login(), Source::Message);
+        let after = shown(true);
+        for line in [
+            "sidepost_provider_state{provider=\"gmail\",state=\"failed\"} 1",
+            "sidepost_provider_state{provider=\"gmail\",state=\"unknown\"} 0",
+            "sidepost_stage_failed{stage=\"auth\"} 1",
+            "sidepost_stage_failed{stage=\"connect\"} 0",
+            "sidepost_diagnosis_info{stage=\"auth\",cause=\"login_refused\"} 1",
+            "sidepost_path_up{path=\"smtp:587 starttls\"} 1",
+            "sidepost_circuit_open{provider=\"gmail\"} 1",
+        ] {
+            assert!(after.contains(&format!("{line}\n")), "{line}\n{after}");
+        }
+        assert!(!after.contains("failing_since_timestamp_seconds 0\n"));
+        assert_eq!(before.lines().count(), after.lines().count());
+    }
+
+    #[test]
     fn a_code_for_failure_is_given_only_where_it_is_asked_for_and_due() {
         let diagnosis = Diagnosis::new("gmail", vec![Way { label: "x".to_owned(), tls_first: None }], true);
         let healthy = diagnosis.view();
-        diagnosis.failed(0, &refused_login(), Source::Message);
+        let _ = diagnosis.failed(0, refused_login(), Source::Message);
         let broken = diagnosis.view();
         for (view, query, code) in [
             (&healthy, Some("fail=503"), 200),

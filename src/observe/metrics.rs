@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub bytes: usize,
     /// Connections to the provider, idle ones included.
     pub provider_connections: usize,
+    /// Whether logins rest after a refused one.
+    pub logins_rest: bool,
     /// Tokens, where they are what we log in with.
     pub tokens: Tokens,
 }
@@ -394,6 +396,7 @@ mod tests {
             bytes: 4096,
             provider_connections: 2,
             tokens: Tokens::default(),
+            logins_rest: false,
         }))
         .unwrap()
     }

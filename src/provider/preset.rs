@@ -1,5 +1,7 @@
 //! The providers we know by name: one entry each, data only.
 
+use std::collections::HashMap;
+
 use super::Tls;
 use super::Tls::{Implicit, StartTls};
 use crate::oauth::config::Family;
@@ -54,6 +56,9 @@ pub enum Login {
     /// Nothing is needed.
     Optional,
 }
+
+/// The one region's server that is asked for comparison.
+const SES_US: &str = "email-smtp.us-east-1.amazonaws.com";
 
 const fn login_refused(remedy: &'static str) -> Cause {
     Cause { name: "login_refused", why: "", remedy }
@@ -240,6 +245,14 @@ pub const PRESETS: &[Preset] = &[
 pub fn find(word: &str) -> Option<&'static Preset> {
     let word = word.to_ascii_lowercase();
     PRESETS.iter().find(|preset| preset.name == word || preset.aliases.contains(&word.as_str()))
+}
+
+/// Which hosts are known to listen on which ports.
+#[must_use]
+pub fn listening() -> HashMap<&'static str, Vec<u16>> {
+    let region = |host: &'static str| if host.contains("{region}") { SES_US } else { host };
+    let ports = |preset: &Preset| preset.ports.iter().map(|(port, _)| *port).collect();
+    PRESETS.iter().map(|preset| (region(preset.host), ports(preset))).collect()
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Capture {
             None => Ok(self.take(job)),
             Some(scripted) => scripted.answer(job).unwrap_or_else(|| Ok(self.take(job))),
         };
-        Attempt { result, phases: Phases { send: Some(self.delay), ..Phases::default() } }
+        Attempt { result, is_held: false, phases: Phases { send: Some(self.delay), ..Phases::default() } }
     }
 
     fn take(&self, job: &Job<'_>) -> Receipt {
@@ -208,6 +208,21 @@ mod tests {
     use crate::lifecycle::Lifecycle;
     use crate::message::content::BareNewline;
     use crate::message::{Envelope, Message};
+    use crate::transport::Gate;
+
+    /// Nobody is kept out.
+    #[derive(Debug)]
+    struct Open;
+
+    impl Gate for Open {
+        fn admit(&self) -> Result<(), Box<Failure>> {
+            Ok(())
+        }
+        fn entered(&self) {}
+        fn refused(&self, failure: Failure) -> Failure {
+            failure
+        }
+    }
 
     fn message(size: usize) -> Message {
         let envelope = Envelope::new(None, vec![Address::parse("a@b.test").unwrap()]).unwrap();
@@ -218,7 +233,17 @@ mod tests {
     async fn send(capture: &Capture, message: &Message) -> Result<Receipt, Failure> {
         let lifecycle = Lifecycle::new();
         let deadline = tokio::time::Instant::now();
-        capture.attempt(&Job { message, open: &[0], deadline, lifecycle: &lifecycle.watch() }).await.result
+        capture
+            .attempt(&Job {
+                message,
+                open: &[0],
+                deadline,
+                connect: Duration::MAX,
+                gate: &Open,
+                lifecycle: &lifecycle.watch(),
+            })
+            .await
+            .result
     }
 
     fn capture(bytes: usize, script: &str) -> Capture {

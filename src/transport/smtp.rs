@@ -10,6 +10,7 @@ mod entry;
 mod limits;
 mod outgoing;
 mod pool;
+mod probe;
 mod reply;
 mod sasl;
 mod stream;
@@ -41,7 +42,7 @@ use self::pool::{Bounds, Connection, Pool};
 use self::reply::RawReply;
 use self::stream::Stream;
 use self::transaction::{After, Finish, Next, Transaction, Waiting};
-use super::{Attempt, Job, Phases};
+use super::{Attempt, Gate, Job, Phases};
 use crate::config::value::Value;
 use crate::lifecycle::Watch;
 use crate::net::client::{Client, Patience};
@@ -165,6 +166,12 @@ impl Smtp {
         })
     }
 
+    /// The name that we give in EHLO; without one it is our address in brackets.
+    #[must_use]
+    pub fn helo_name(&self) -> Option<&str> {
+        self.dialer.helo_name.as_deref()
+    }
+
     /// Connections to the provider, idle ones and those being opened included.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -190,12 +197,14 @@ impl Smtp {
 
     /// Opens the connections that are asked for at the start, to the first server. What fails is left to the first
     /// message, which has somebody to tell.
-    pub async fn warm_up(&self, lifecycle: &Watch) {
+    pub async fn warm_up(&self, gate: &dyn Gate, lifecycle: &Watch) {
         let Some(server) = self.provider.servers().into_iter().next() else { return };
         let link = self.provider.link(&server);
-        let limits = Limits { deadline: Instant::now() + WARM_UP, lifecycle };
-        for _ in 0..self.warm {
-            if let Err(failure) = self.warm_one(&server, &link, limits).await {
+        let limits =
+            Limits { deadline: Instant::now() + WARM_UP, most: Duration::MAX, connect: Duration::MAX, lifecycle };
+        // The first look may have opened one already.
+        for _ in 0..self.warm.saturating_sub(self.pool.connections()) {
+            if let Err(failure) = self.warm_one(&server, &link, gate, limits).await {
                 tracing::warn!(step = failure.step.label(), detail = failure.sentence, "no warm connection");
                 return;
             }
@@ -203,11 +212,12 @@ impl Smtp {
     }
 
     /// Opens one connection more, unless messages have come meanwhile and opened all that there may be.
-    async fn warm_one(&self, server: &Server, link: &Link, limits: Limits<'_>) -> Result<(), Failure> {
+    async fn warm_one(&self, server: &Server, link: &Link, gate: &dyn Gate, limits: Limits<'_>) -> Result<(), Failure> {
         let _turn = waited(self.pool.turn(server, 0), link, limits).await?;
         let _dial = waited(self.pool.dial(server), link, limits).await?;
         if self.pool.has_room(server) {
-            let connection = self.open(server, link, limits, &mut Phases::default()).await?;
+            let opened = self.open(server, link, gate, limits, &mut Phases::default()).await;
+            let connection = opened.map_err(|unopened| unopened.failure)?;
             self.pool.keep(server, connection);
         }
         Ok(())
@@ -216,19 +226,18 @@ impl Smtp {
     /// One attempt along one server.
     pub async fn attempt(&self, server: &Server, job: &Job<'_>) -> Attempt {
         let link = self.provider.link(server);
-        let limits = Limits { deadline: job.deadline, lifecycle: job.lifecycle };
+        let Job { deadline, connect, lifecycle, .. } = *job;
+        let limits = Limits { deadline, most: Duration::MAX, connect, lifecycle };
         let mut phases = Phases::default();
-        let result = match waited(self.pool.turn(server, job.message.content.len()), &link, limits).await {
-            Ok(turn) => {
-                let Sent { result, done } = self.send(server, &link, job, limits, &mut phases).await;
-                if let Some(connection) = done {
-                    tokio::spawn(quit(connection, turn));
-                }
-                result
-            }
-            Err(failure) => Err(failure),
+        let turn = match waited(self.pool.turn(server, job.message.content.len()), &link, limits).await {
+            Ok(turn) => turn,
+            Err(failure) => return Attempt { result: Err(failure), is_held: false, phases },
         };
-        Attempt { result, phases }
+        let Sent { result, done, is_held } = self.send(server, &link, job, limits, &mut phases).await;
+        if let Some(connection) = done {
+            tokio::spawn(quit(connection, turn));
+        }
+        Attempt { result, is_held, phases }
     }
 
     /// Sends over a warm connection, and over the next one where that turns out to be dead; the last is a new one.
@@ -247,27 +256,39 @@ impl Smtp {
                 break dial;
             }
         };
-        let connection = match self.open(server, link, limits, phases).await {
+        let connection = match self.open(server, link, job.gate, limits, phases).await {
             Ok(connection) => connection,
-            Err(failure) => return Sent::not(failure),
+            Err(unopened) => return Sent { is_held: unopened.is_held, ..Sent::not(unopened.failure) },
         };
         drop(dial);
         let sent = self.run(connection, server, link, job, limits, phases).await;
         sent.unwrap_or_else(|| Sent::not(classify::lost(Step::Sender, &Lost::Closed, false, link)))
     }
 
-    /// Opens a connection of the pool. On the heap: it is large, and gone by the time of the long waits.
+    /// Opens a connection of the pool, where logins may be tried. On the heap: it is large, and gone by the time of the
+    /// long waits.
     async fn open(
         &self,
         server: &Server,
         link: &Link,
+        gate: &dyn Gate,
         limits: Limits<'_>,
         phases: &mut Phases,
-    ) -> Result<Connection, Failure> {
+    ) -> Result<Connection, Box<Unopened>> {
+        if let Err(failure) = gate.admit() {
+            return Err(Box::new(Unopened { failure: *failure, is_held: true }));
+        }
         let counted = self.pool.count();
-        let session = Box::pin(self.dialer.open(server, link, limits, phases)).await?;
-        self.learn(&session);
-        Ok(counted.adopt(session))
+        match Box::pin(self.dialer.open(server, link, limits, phases)).await {
+            Ok(session) => {
+                self.learn(&session);
+                if self.dialer.entry.is_some() {
+                    gate.entered();
+                }
+                Ok(counted.adopt(session))
+            }
+            Err(failure) => Err(Box::new(Unopened { failure: gate.refused(failure), is_held: false })),
+        }
     }
 
     /// Sends over a warm connection, if there is one that lives.
@@ -309,7 +330,7 @@ impl Smtp {
                 // Nothing was said, so an envelope that an earlier message left open is open still.
                 let after = if connection.reset_first { After::ReuseAfterReset } else { After::Reuse };
                 let done = self.give_back(server, connection, after);
-                return Some(Sent { result: Err(failure), done });
+                return Some(Sent { result: Err(failure), done, is_held: false });
             }
         };
         let Finish { result, connection: after } = loop {
@@ -328,7 +349,7 @@ impl Smtp {
         };
         phases.send = Some(started.elapsed());
         let done = self.give_back(server, connection, after);
-        Some(Sent { result, done })
+        Some(Sent { result, done, is_held: false })
     }
 
     async fn write(
@@ -400,16 +421,23 @@ fn content_limit(length: usize) -> Duration {
     CONTENT_TIMEOUT.max(Duration::from_secs((length / SLOWEST_BYTES_PER_SECOND) as u64))
 }
 
+/// Why there is no connection; held: nobody was asked, since logins rest.
+struct Unopened {
+    failure: Failure,
+    is_held: bool,
+}
+
 /// What came of a message, and the connection if it is of no further use.
 struct Sent {
     result: Result<Receipt, Failure>,
     done: Option<Connection>,
+    is_held: bool,
 }
 
 impl Sent {
     /// Without a connection there is none to close.
     fn not(failure: Failure) -> Self {
-        Self { result: Err(failure), done: None }
+        Self { result: Err(failure), done: None, is_held: false }
     }
 }
 

@@ -16,7 +16,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("oauth", &["net", "outcome"]),
     ("provider", &["net", "oauth", "outcome"]),
     ("transport", &["diagnosis", "provider", "oauth", "message", "outcome", "lifecycle", "net"]),
-    ("delivery", &["transport", "diagnosis", "provider", "observe", "message", "outcome", "lifecycle"]),
+    ("delivery", &["transport", "diagnosis", "provider", "observe", "message", "outcome", "lifecycle", "net"]),
     (
         "relay",
         &[

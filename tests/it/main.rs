@@ -15,6 +15,7 @@ mod broken_links;
 mod chaos;
 mod cold;
 mod contract;
+mod diagnosing;
 mod dkim;
 mod faults_played;
 mod listener;

@@ -16,6 +16,7 @@ use super::outgoing::Outgoing;
 use super::reply::RawReply;
 use super::sasl::{self, Login, Shown};
 use super::stream::Stream;
+use crate::net::certificate;
 use crate::net::dial;
 use crate::net::resolve::Resolver;
 use crate::net::tls::Tls;
@@ -83,23 +84,44 @@ impl Dialer {
             (opened, ..) => opened,
         }
     }
+
+    /// Opens a session as far as the answer to EHLO, and does not log in.
+    ///
+    /// # Errors
+    /// The link that broke, as a [`Failure`].
+    pub async fn arrive(
+        &self,
+        server: &Server,
+        link: &Link,
+        limits: Limits<'_>,
+        phases: &mut Phases,
+    ) -> Result<Session, Failure> {
+        let mut opening = Opening { dialer: self, server, link, limits, phases, helo_name: String::new(), token: None };
+        let (stream, capabilities) = opening.arrive().await?;
+        Ok(Session { stream, capabilities })
+    }
 }
 
 impl Opening<'_> {
     async fn open(&mut self) -> Result<Session, Failure> {
+        let (stream, capabilities) = self.arrive().await?;
+        self.log_in(stream, capabilities).await
+    }
+
+    /// Name, connection, greeting, EHLO, all under TLS in the end.
+    async fn arrive(&mut self) -> Result<(Stream, Capabilities), Failure> {
         let tcp = self.connect().await?;
-        let (stream, capabilities) = match self.server.tls {
-            provider::Tls::None => self.greet(Stream::plain(tcp)).await?,
+        match self.server.tls {
+            provider::Tls::None => self.greet(Stream::plain(tcp)).await,
             provider::Tls::Implicit => {
                 let stream = self.handshake(tcp).await?;
-                self.greet(stream).await?
+                self.greet(stream).await
             }
             provider::Tls::StartTls => {
                 let (stream, capabilities) = self.greet(Stream::plain(tcp)).await?;
-                self.start_tls(stream, &capabilities).await?
+                self.start_tls(stream, &capabilities).await
             }
-        };
-        self.log_in(stream, capabilities).await
+        }
     }
 
     /// Once more with another token, if there is one.
@@ -119,7 +141,7 @@ impl Opening<'_> {
     async fn connect(&mut self) -> Result<TcpStream, Failure> {
         let started = Instant::now();
         let addresses = self.resolve().await?;
-        let limit = self.dialer.connect_timeout;
+        let limit = self.dialer.connect_timeout.min(self.limits.connect);
         let connected = self.limits.early(limit, dial::race(addresses)).await;
         self.phases.connect = Some(started.elapsed());
         let tcp = match connected {
@@ -150,7 +172,11 @@ impl Opening<'_> {
         let done = self.limits.early(self.dialer.connect_timeout, handshake).await;
         self.phases.tls = Some(started.elapsed());
         match done {
-            Ok(Ok(tls)) => Ok(Stream::tls(tls)),
+            Ok(Ok(tls)) => {
+                let certificate = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                self.phases.certificate_ends = certificate.and_then(|der| certificate::not_after(der));
+                Ok(Stream::tls(tls))
+            }
             Ok(Err(error)) => Err(classify::tls(&error, self.server.tls == provider::Tls::Implicit, self.link)),
             Err(how) => Err(classify::lost(Step::Tls, &how, false, self.link)),
         }

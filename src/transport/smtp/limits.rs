@@ -15,6 +15,10 @@ use crate::lifecycle::{Phase, Watch};
 pub struct Limits<'a> {
     /// Until when everything before the content must be done.
     pub deadline: Instant,
+    /// The longest that any one step before the content may take.
+    pub most: Duration,
+    /// The longest that a connection may take to come about.
+    pub connect: Duration,
     /// The process' life; at [`Phase::Ending`] every wait ends.
     pub lifecycle: &'a Watch,
 }
@@ -25,7 +29,7 @@ impl Limits<'_> {
     /// # Errors
     /// [`Lost::Timeout`] or [`Lost::Ending`].
     pub async fn early<T>(&self, limit: Duration, step: impl Future<Output = T>) -> Result<T, Lost> {
-        self.late(limit.min(self.deadline.saturating_duration_since(Instant::now())), step).await
+        self.late(limit.min(self.most).min(self.deadline.saturating_duration_since(Instant::now())), step).await
     }
 
     /// The content and its answer: `limit` at most, whatever the deadline, since giving up here makes duplicates.

@@ -107,6 +107,11 @@ impl Pool {
         Some(Turn { _turn: turn, _large: large })
     }
 
+    /// Leave to use a connection if there is one to spare.
+    pub fn try_turn(&self, server: &Server) -> Option<Turn> {
+        self.paths.get(server)?.try_turn()
+    }
+
     /// Waits for leave to open a connection and log in.
     pub async fn dial(&self, server: &Server) -> Option<Turn> {
         let turn = Arc::clone(&self.paths.get(server)?.dials).acquire_owned().await.ok()?;

@@ -147,6 +147,8 @@ fn through(provider: &Provider, says: Says) -> Vec<(&'static str, String)> {
         ("HOST", "localhost".to_owned()),
         ("PORT", provider.addr.port().to_string()),
         ("CA_FILE", authority),
+        ("PROBE_INTERVAL", "off".to_owned()),
+        ("CONTROL_HOSTS", "off".to_owned()),
     ]
     .into_iter()
     .chain(own)

@@ -15,13 +15,19 @@ use sidepost::cli::client::{Request, Response};
 use sidepost::config::Config;
 use sidepost::net::listen::Address;
 
-const LISTENERS: [(&str, &str); 3] =
-    [("HTTP_LISTEN", "127.0.0.1:0"), ("SMTP_LISTEN", "127.0.0.1:0"), ("ADMIN_LISTEN", "127.0.0.1:0")];
+/// Free ports, and nobody asked but by the mail that a test sends.
+const ALWAYS: [(&str, &str); 5] = [
+    ("HTTP_LISTEN", "127.0.0.1:0"),
+    ("SMTP_LISTEN", "127.0.0.1:0"),
+    ("ADMIN_LISTEN", "127.0.0.1:0"),
+    ("PROBE_INTERVAL", "off"),
+    ("CONTROL_HOSTS", "off"),
+];
 
 /// Of a name that is given twice, the later value holds.
 fn variables(settings: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
     let variable = |(name, value): &(&str, &str)| (format!("SIDEPOST_{name}").into(), (*value).into());
-    LISTENERS.iter().chain(settings).map(variable).collect()
+    ALWAYS.iter().chain(settings).map(variable).collect()
 }
 
 /// The application in this process; ends with the test's runtime.
@@ -37,7 +43,13 @@ pub struct Sidecar {
 impl Sidecar {
     /// Starts with these settings (names without the prefix) over listeners on free ports.
     pub fn start(settings: &[(&str, &str)]) -> Self {
-        let config = Config::from_variables(variables(settings)).expect("settings that work");
+        Self::start_changed(settings, |_| {})
+    }
+
+    /// The same, with what settings alone cannot say.
+    pub fn start_changed(settings: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::from_variables(variables(settings)).expect("settings that work");
+        change(&mut config);
         let running = app::start(&config).expect("a start");
         let [http, smtp, admin] =
             [&running.http, &running.smtp, &running.admin].map(|addresses| addresses[0].tcp().expect("a port"));

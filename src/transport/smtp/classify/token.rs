@@ -42,5 +42,5 @@ pub fn not_taken(mut reply: Reply, why: Option<&str>, token: &AccessToken, link:
     let failure = refused(Step::Auth, reply, link);
     // What is known of refused passwords is of no use to somebody who has none.
     let is_of_a_password = failure.cause.remedy.contains("SIDEPOST_PASSWORD");
-    if is_of_a_password { failure.because(link.login_refused) } else { failure }
+    if is_of_a_password { failure.because("", link.login_refused) } else { failure }
 }

@@ -1,0 +1,383 @@
+//! "The port is blocked" is concluded by comparison only: this port against the host's other ports, against other
+//! providers' hosts on the same port, and against the rest of the world.
+//!
+//! One host alone proves nothing: it may be down, restart, or have had enough of us. So nothing is concluded where
+//! there was nothing to compare with, and nothing about a host of our own network from hosts outside of it.
+
+use std::fmt::Write as _;
+
+use super::clouds;
+use crate::outcome::{Cause, Reason, Step};
+
+/// What answered to a connection attempt; the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    /// A connection came about.
+    Open,
+    /// It was refused.
+    Refused,
+    /// It was reset.
+    Reset,
+    /// Nothing came.
+    Nothing,
+    /// There is no way there from here.
+    NoRoute,
+    /// The name could not be looked up.
+    NameUnavailable,
+    /// The name does not exist.
+    NoName,
+}
+
+impl Answer {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Open => "answers",
+            Self::Refused => "refuses",
+            Self::Reset => "resets",
+            Self::Nothing => "does not answer",
+            Self::NoRoute => "has no route",
+            Self::NameUnavailable => "could not be looked up",
+            Self::NoName => "does not exist",
+        }
+    }
+
+    /// Whether its name was found.
+    #[must_use]
+    pub fn has_name(self) -> bool {
+        !matches!(self, Self::NameUnavailable | Self::NoName)
+    }
+}
+
+/// What was found at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The host, as it was asked for.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What answered.
+    pub answer: Answer,
+    /// The first line that it said by itself, where one was waited for.
+    pub greeting: Option<String>,
+    /// Whether its certificate is none that is trusted here; absent where nobody looked.
+    pub is_distrusted: Option<bool>,
+}
+
+/// Everything that there is to compare.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// What failed: the step and the reason.
+    pub failed: (Step, Reason),
+    /// The place in question.
+    pub here: Found,
+    /// The same host's other ports.
+    pub ports: Vec<Found>,
+    /// Other providers on the same port.
+    pub others: Vec<Found>,
+    /// The rest of the world.
+    pub outside: Vec<Found>,
+    /// Whether the place is in a network of our own, and the others are not.
+    pub is_apart: bool,
+    /// Whether the environment names a proxy for the way out.
+    pub has_proxy: bool,
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conclusion {
+    /// Why.
+    pub cause: &'static Cause,
+    /// What was compared.
+    pub evidence: String,
+}
+
+impl Comparison {
+    /// What follows, if anything does.
+    #[must_use]
+    pub fn conclude(&self) -> Option<Conclusion> {
+        let cause = match self.failed {
+            _ if self.is_apart => None,
+            (Step::Dns, _) => self.name(),
+            (Step::Connect, _) => self.connection(),
+            (Step::Greeting, Reason::Timeout | Reason::ConnectionLost) => self.silence(),
+            (Step::Greeting | Step::Hello, Reason::Protocol) => self.stranger(),
+            (Step::StartTls, Reason::TlsUnavailable) => self.stranger(),
+            (Step::Tls, Reason::TlsCertificate) => self.stranger().or_else(|| self.inspected()),
+            _ => None,
+        }?;
+        Some(Conclusion { cause, evidence: self.evidence() })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Found> {
+        self.others.iter().chain(&self.outside)
+    }
+
+    fn name(&self) -> Option<&'static Cause> {
+        if self.all().any(|found| found.answer.has_name()) {
+            return (self.failed.1 == Reason::NameNotFound).then_some(&NO_SUCH_NAME);
+        }
+        self.all().next().map(|_| &NO_NAMES)
+    }
+
+    fn connection(&self) -> Option<&'static Cause> {
+        let is_open = |found: &Found| found.answer == Answer::Open;
+        let other_port = self.ports.iter().any(is_open);
+        if self.others.iter().any(is_open) {
+            return Some(if other_port { &PORT_CLOSED_THERE } else { &HOST_DOWN });
+        }
+        let world = self.outside.iter().any(is_open);
+        let all_alike = self.others.iter().all(|found| found.answer == self.here.answer);
+        if !self.others.is_empty() && all_alike && (world || other_port) {
+            return Some(clouds::blocked(self.here.port));
+        }
+        if world || other_port || self.outside.is_empty() {
+            return None;
+        }
+        Some(if self.has_proxy { &PROXY_NEEDED } else { &NO_WAY_OUT })
+    }
+
+    /// A connection came about, and nobody spoke.
+    fn silence(&self) -> Option<&'static Cause> {
+        let open: Vec<_> = self.others.iter().filter(|found| found.answer == Answer::Open).collect();
+        if open.iter().any(|found| found.greeting.is_some()) {
+            return Some(&HOST_SILENT);
+        }
+        // Servers that speak TLS from the first byte wait for us; their silence is no news.
+        (!open.is_empty() && self.here.greeting.is_none() && !is_implicit(self.here.port)).then_some(&INTERCEPTED)
+    }
+
+    /// Two providers that have nothing to do with each other never greet by one name.
+    fn stranger(&self) -> Option<&'static Cause> {
+        let name = greeted_as(&self.here)?;
+        self.others.iter().any(|found| greeted_as(found) == Some(name)).then_some(&INTERCEPTED)
+    }
+
+    fn inspected(&self) -> Option<&'static Cause> {
+        self.others.iter().any(|found| found.is_distrusted == Some(true)).then_some(&INSPECTED)
+    }
+
+    fn evidence(&self) -> String {
+        let mut text = String::from("Compared:");
+        let places = std::iter::once(&self.here).chain(&self.ports).chain(&self.others).chain(&self.outside);
+        for (count, found) in places.enumerate() {
+            let comma = if count == 0 { "" } else { "," };
+            let distrusted =
+                if found.is_distrusted == Some(true) { " with a certificate not trusted here" } else { "" };
+            // Writing into a String cannot fail.
+            let _ = write!(text, "{comma} {}:{} {}{distrusted}", found.host, found.port, found.answer.words());
+        }
+        text.push('.');
+        text
+    }
+}
+
+/// The name in a greeting.
+fn greeted_as(found: &Found) -> Option<&str> {
+    found.greeting.as_deref()?.strip_prefix("220")?.trim_start_matches(['-', ' ']).split(' ').next()
+}
+
+fn is_implicit(port: u16) -> bool {
+    matches!(port, 465 | 2465 | 8465 | 443)
+}
+
+const NO_SUCH_NAME: Cause = Cause {
+    name: "name_not_found",
+    why: "Other names are found from here, so it is this one that does not exist.",
+    remedy: "Check the spelling of SIDEPOST_HOST.",
+};
+
+const NO_NAMES: Cause = Cause {
+    name: "no_names",
+    why: "No name at all is found from here: the resolver is down, or cannot be reached.",
+    remedy: "Check the resolver of this machine or pod (/etc/resolv.conf, CoreDNS), and that egress rules let port 53 \
+             out, UDP and TCP.",
+};
+
+const PORT_CLOSED_THERE: Cause = Cause {
+    name: "port_closed_there",
+    why: "This host does not serve this port; others do, so nothing here blocks it.",
+    remedy: "Leave SIDEPOST_PORT at auto, or set it to a port that answers.",
+};
+
+const HOST_DOWN: Cause = Cause {
+    name: "provider_down",
+    why: "Other hosts answer on this port, so nothing here blocks it: the provider is down, or does not let this address \
+          in.",
+    remedy: "Look at the provider's status page; if it lasts, ask it about the address that this machine comes from.",
+};
+
+const HOST_SILENT: Cause = Cause {
+    name: "provider_silent",
+    why: "Other hosts greet on this port, so nothing here swallows it: the provider is overloaded, or holds this address \
+          off.",
+    remedy: "Look at the provider's status page; if it lasts, ask it about the address that this machine comes from.",
+};
+
+const INTERCEPTED: Cause = Cause {
+    name: "port_intercepted",
+    why: "Hosts that have nothing to do with each other behave alike on this port: something on the way answers in \
+          their place, as some hosting providers and access networks do.",
+    remedy: "Use a port with implicit TLS (SIDEPOST_PORT=465 or 2465), which cannot be taken over unnoticed, and ask who \
+             runs the network.",
+};
+
+const INSPECTED: Cause = Cause {
+    name: "tls_inspected",
+    why: "Another provider's certificate is not trusted here either: something on the way opens TLS with a CA of its own.",
+    remedy: "Have mail ports taken out of the inspection; or, if you trust whoever runs it, give its CA in \
+             SIDEPOST_CA_FILE.",
+};
+
+const NO_WAY_OUT: Cause = Cause {
+    name: "no_egress",
+    why: "Nothing outside answers from here, on any port.",
+    remedy: "Check the network, the default route and egress rules (in Kubernetes a NetworkPolicy) of this machine or \
+             pod.",
+};
+
+const PROXY_NEEDED: Cause = Cause {
+    name: "proxy_needed",
+    why: "Nothing outside answers from here, and the environment names a proxy: this network has no other way out.",
+    remedy: "Have egress to the provider's submission port allowed for this machine or pod; SMTP does not go through an \
+             HTTP proxy.",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(host: &str, port: u16, answer: Answer) -> Found {
+        Found { host: host.to_owned(), port, answer, greeting: None, is_distrusted: None }
+    }
+
+    fn greeting(found: Found, line: &str) -> Found {
+        Found { greeting: Some(line.to_owned()), ..found }
+    }
+
+    fn comparison(step: Step, reason: Reason, here: Answer) -> Comparison {
+        Comparison {
+            failed: (step, reason),
+            here: found("mail.example", 587, here),
+            ports: Vec::new(),
+            others: Vec::new(),
+            outside: Vec::new(),
+            is_apart: false,
+            has_proxy: false,
+        }
+    }
+
+    fn connect(here: Answer, ports: &[(u16, Answer)], others: &[Answer], outside: &[Answer]) -> Comparison {
+        let ports = ports.iter().map(|(port, answer)| found("mail.example", *port, *answer)).collect();
+        let others = others.iter().map(|answer| found("other.example", 587, *answer)).collect();
+        let outside = outside.iter().map(|answer| found("web.example", 443, *answer)).collect();
+        let reason = if here == Answer::Refused { Reason::ConnectionRefused } else { Reason::ConnectionTimeout };
+        Comparison { ports, others, outside, ..comparison(Step::Connect, reason, here) }
+    }
+
+    fn cause(comparison: &Comparison) -> Option<&'static str> {
+        comparison.conclude().map(|conclusion| conclusion.cause.name)
+    }
+
+    #[test]
+    fn ports_blocked_and_not_blocked() {
+        use Answer::{NoRoute, Nothing, Open, Refused};
+        for (here, ports, others, outside, expected) in [
+            // The provider and everybody else are dropped on this port, and the world is there.
+            (Nothing, &[][..], &[Nothing, Nothing][..], &[Open][..], Some("port_blocked")),
+            (Nothing, &[(465, Nothing)], &[Nothing], &[Open], Some("port_blocked")),
+            (Nothing, &[(465, Nothing), (2525, Open)], &[Nothing], &[], Some("port_blocked")),
+            (Refused, &[], &[Refused, Refused], &[Open], Some("port_blocked")),
+            (NoRoute, &[], &[NoRoute], &[Open], Some("port_blocked")),
+            // Somebody else answers there: then it is the provider.
+            (Nothing, &[], &[Nothing, Open], &[Open], Some("provider_down")),
+            (Refused, &[], &[Open], &[], Some("provider_down")),
+            (Refused, &[(465, Open)], &[Open], &[Open], Some("port_closed_there")),
+            // A refusal that came from there, while others are dropped: the port is not blocked towards it.
+            (Refused, &[], &[Nothing, Nothing], &[Open], None),
+            (Nothing, &[], &[Nothing, Refused], &[Open], None),
+            // Nobody to compare with.
+            (Nothing, &[], &[], &[Open], None),
+            (Nothing, &[(465, Open)], &[], &[Open], None),
+            (Refused, &[], &[], &[], None),
+            (Nothing, &[], &[Nothing], &[], None),
+            // Nothing at all.
+            (Nothing, &[], &[Nothing], &[Nothing], Some("no_egress")),
+            (NoRoute, &[], &[], &[NoRoute], Some("no_egress")),
+        ] {
+            let comparison = connect(here, ports, others, outside);
+            assert_eq!(cause(&comparison), expected, "{comparison:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_of_our_own_network_is_not_judged_by_the_world() {
+        let mut comparison = connect(Answer::Nothing, &[], &[Answer::Nothing], &[Answer::Open]);
+        comparison.is_apart = true;
+        assert_eq!(cause(&comparison), None);
+    }
+
+    #[test]
+    fn a_proxy_in_the_environment_explains_why_nothing_answers() {
+        let mut comparison = connect(Answer::Nothing, &[], &[Answer::Nothing], &[Answer::Nothing]);
+        comparison.has_proxy = true;
+        assert_eq!(cause(&comparison), Some("proxy_needed"));
+    }
+
+    #[test]
+    fn a_name_that_is_wrong_and_a_resolver_that_is_down() {
+        let with = |reason, others: &[Answer]| {
+            let others = others.iter().map(|answer| found("other.example", 587, *answer)).collect();
+            Comparison { others, ..comparison(Step::Dns, reason, NoName) }
+        };
+        use Answer::{NameUnavailable, NoName, Nothing};
+        assert_eq!(cause(&with(Reason::NameNotFound, &[Nothing, NoName])), Some("name_not_found"));
+        assert_eq!(cause(&with(Reason::NameUnavailable, &[NameUnavailable])), Some("no_names"));
+        assert_eq!(cause(&with(Reason::NameNotFound, &[NoName])), Some("no_names"));
+        assert_eq!(cause(&with(Reason::NameUnavailable, &[Nothing])), None);
+        assert_eq!(cause(&with(Reason::NameNotFound, &[])), None);
+    }
+
+    #[test]
+    fn somebody_who_answers_for_everybody() {
+        let strange = "220 proxy.isp.example ESMTP ready";
+        let mut comparison = comparison(Step::Tls, Reason::TlsCertificate, Answer::Open);
+        comparison.here = greeting(comparison.here, strange);
+        comparison.others = vec![greeting(found("other.example", 587, Answer::Open), "220 other.example hello")];
+        assert_eq!(cause(&comparison), None);
+        comparison.others.push(greeting(found("third.example", 587, Answer::Open), strange));
+        assert_eq!(cause(&comparison), Some("port_intercepted"));
+        comparison.failed = (Step::StartTls, Reason::TlsUnavailable);
+        assert_eq!(cause(&comparison), Some("port_intercepted"));
+    }
+
+    #[test]
+    fn a_silent_host_and_a_silent_network() {
+        let mut comparison = comparison(Step::Greeting, Reason::Timeout, Answer::Open);
+        comparison.others = vec![found("other.example", 587, Answer::Open)];
+        assert_eq!(cause(&comparison), Some("port_intercepted"));
+        comparison.others.push(greeting(found("third.example", 587, Answer::Open), "220 third.example"));
+        assert_eq!(cause(&comparison), Some("provider_silent"));
+        comparison.others.clear();
+        assert_eq!(cause(&comparison), None);
+    }
+
+    #[test]
+    fn tls_that_is_opened_on_the_way() {
+        let mut comparison = comparison(Step::Tls, Reason::TlsCertificate, Answer::Open);
+        let other = found("other.example", 587, Answer::Open);
+        comparison.others = vec![Found { is_distrusted: Some(false), ..other.clone() }];
+        assert_eq!(cause(&comparison), None);
+        comparison.others.push(Found { is_distrusted: Some(true), ..other });
+        assert_eq!(cause(&comparison), Some("tls_inspected"));
+    }
+
+    #[test]
+    fn the_evidence_says_what_was_compared() {
+        let comparison = connect(Answer::Nothing, &[(465, Answer::Open)], &[Answer::Nothing], &[Answer::Open]);
+        assert_eq!(
+            comparison.conclude().unwrap().evidence,
+            "Compared: mail.example:587 does not answer, mail.example:465 answers, other.example:587 does not answer, \
+             web.example:443 answers."
+        );
+    }
+}
