@@ -27,7 +27,7 @@ def write(path, lines):
 def files_of(doors):
     """What is the same for every door that has it."""
     names = ("ca_file", "certificate", "key", "socket")
-    return dict.fromkeys(map(str.upper, names), "") | {name.upper(): getattr(door, name) for *_, door in doors for name in names if getattr(door, name)}
+    return {name.upper(): getattr(door, name) for *_, door in doors for name in names if getattr(door, name)}
 
 
 def free_port():

@@ -206,9 +206,6 @@ class World:
         secure = {**self.rig.settings(), "TLS_CERT_FILE": facts["SERVER_CERT"], "TLS_KEY_FILE": facts["SERVER_KEY"]}
         secure["SMTPS_LISTEN"] = "127.0.0.1:0"
         self._books = []
-        self.has_tls = "SIDEPOST_TLS_CERT_FILE" in run([BINARY, "config"]).output
-        if not self.has_tls:
-            return
         self.secure = Sidepost(stack, "TLS", secure)
         self.guarded = Sidepost(stack, "TLS and users", {**secure, "SMTP_USERS": f"{USER}:{PASSWORD}"})
         self.certified = Sidepost(stack, "client certificates", {**secure, "TLS_CLIENT_CA_FILE": facts["CA_FILE"]})
