@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod config;
+pub mod doctor;
 pub mod healthcheck;
 pub mod oauth;
 pub mod send;
@@ -26,6 +27,8 @@ Usage: sidepost [VERB] [OPTIONS]
   sidepost                  serve (the default); settings come from SIDEPOST_* variables
   sidepost config           every setting in force, and where it came from
   sidepost config --check   only check the settings; exit code 78 where one can never work
+  sidepost doctor [--json] [--to ADDRESS] [--from ADDRESS]
+                            look at the chain to the provider now; with --to, send a test message
   sidepost healthcheck      exit code 0 while the sidecar on this host is alive (for HEALTHCHECK)
   sidepost send --to ADDRESS --subject TEXT [--from ADDRESS] [--cc ADDRESS] [--html FILE]
                 [--server ADDRESS]
@@ -38,6 +41,8 @@ Usage: sidepost [VERB] [OPTIONS]
 
 Exit codes: 0 done, 64 wrong usage, 65 refused for good, 67 no such recipient, 69 not there,
             70 our own error, 75 try again later, 78 a setting that can never work
+doctor, by the broken link: config 78, name 64, dns 68, connect 69, tls 76, greeting 74, auth 77, sender 65,
+            accepted 75
 ";
 
 /// Exit codes after sysexits.h.
@@ -54,12 +59,20 @@ pub enum Exit {
     Refused = 65,
     /// `EX_NOUSER`: nobody is meant by that recipient.
     NoUser = 67,
+    /// `EX_NOHOST`: the name is not found.
+    NoHost = 68,
     /// `EX_UNAVAILABLE`: nobody is there.
     Unavailable = 69,
     /// `EX_SOFTWARE`: our own error, or the provider refuses us.
     Software = 70,
+    /// `EX_IOERR`: what comes in makes no sense.
+    Input = 74,
     /// `EX_TEMPFAIL`: the same may succeed later.
     TryAgain = 75,
+    /// `EX_PROTOCOL`: nothing could be agreed on.
+    Protocol = 76,
+    /// `EX_NOPERM`: somebody does not let us.
+    NoPermission = 77,
     /// `EX_CONFIG`: a setting that can never work.
     Config = 78,
 }
@@ -77,6 +90,8 @@ pub enum Verb {
     Serve,
     /// Send through a running sidecar.
     Send(Letter),
+    /// Look at the chain to the provider.
+    Doctor(doctor::Options),
     /// Be `sendmail`.
     Sendmail(Call),
     /// Ask a running sidecar whether it is alive.
@@ -131,27 +146,35 @@ fn parse_verb(verb: &str, parser: &mut lexopt::Parser) -> Result<Verb, String> {
         return oauth::parse(parser);
     }
     let mut letter = Letter::default();
+    let mut doctor = doctor::Options::default();
     let mut check_only = false;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match (verb, argument) {
             (_, Long("help") | Short('h')) => return Ok(Verb::Say(HELP.to_owned())),
             ("config", Long("check")) => check_only = true,
+            ("doctor", Long("json")) => doctor.json = true,
+            ("doctor", Long("to")) => doctor.to = Some(text(parser)?),
+            ("doctor", Long("from")) => doctor.from = Some(text(parser)?),
             ("send", Long(option)) => {
                 let option = option.to_owned();
-                let value = parser.value().and_then(lexopt::ValueExt::string).map_err(|error| error.to_string())?;
-                letter.set(&option, value)?;
+                letter.set(&option, text(parser)?)?;
             }
             (_, argument) => return Err(argument.unexpected().to_string()),
         }
     }
     match verb {
         "serve" => Ok(Verb::Serve),
+        "doctor" => Ok(Verb::Doctor(doctor)),
         "healthcheck" => Ok(Verb::Healthcheck),
         "config" => Ok(Verb::Config { check_only }),
         "send" => letter.check().map(Verb::Send),
         "help" => Ok(Verb::Say(HELP.to_owned())),
         other => Err(format!("no such verb: {other}")),
     }
+}
+
+fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
+    parser.value().and_then(lexopt::ValueExt::string).map_err(|error| error.to_string())
 }
 
 /// Prints a text.

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Ok(cli::Verb::Serve) => cli::serve::run(variables()),
         Ok(cli::Verb::Send(letter)) => cli::send::run(&letter, variables()),
         Ok(cli::Verb::Sendmail(call)) => cli::sendmail::run(&call, variables()),
+        Ok(cli::Verb::Doctor(options)) => cli::doctor::run(&options, variables()),
         Ok(cli::Verb::Healthcheck) => cli::healthcheck::run(variables()),
         Ok(cli::Verb::Config { check_only }) => cli::config::run(check_only, variables()),
         Ok(cli::Verb::OauthLogin(login)) => cli::oauth::run(&login, variables()),

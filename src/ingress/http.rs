@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod diagnosis;
 mod form;
 mod guard;
 mod json;
@@ -65,6 +66,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("POST", "/v1/send/raw"),
     ("GET", "/v1/messages"),
     ("GET", "/v1/messages/{id}"),
+    ("GET", "/v1/diagnosis"),
+    ("POST", "/v1/diagnosis"),
     ("GET", DOCUMENT),
 ];
 
@@ -75,6 +78,7 @@ struct Api {
     hosts: Hosts,
     clients: Clients,
     hostname: String,
+    looked: diagnosis::Looked,
 }
 
 impl fmt::Debug for Api {
@@ -93,12 +97,14 @@ pub fn router(config: &Config, relay: Arc<Relay>, clients: Clients, hostname: St
         hosts: config.allowed_hosts.clone().unwrap_or_default(),
         clients,
         hostname,
+        looked: diagnosis::Looked::default(),
     });
     Router::new()
         .route("/v1/send", post(native::send))
         .route("/v1/send/raw", post(raw::send))
         .route("/v1/messages", get(messages::list))
         .route("/v1/messages/{id}", get(messages::one))
+        .route("/v1/diagnosis", get(diagnosis::known).post(diagnosis::now))
         .route(DOCUMENT, get(document))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -180,7 +186,14 @@ mod tests {
         // A lifecycle that is gone is over.
         std::mem::forget(lifecycle);
         let (tokens, hosts) = Default::default();
-        Api { relay, tokens, hosts, clients: Arc::new(|_| true), hostname: "localhost".to_owned() }
+        Api {
+            relay,
+            tokens,
+            hosts,
+            clients: Arc::new(|_| true),
+            hostname: "localhost".to_owned(),
+            looked: diagnosis::Looked::default(),
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod cold;
 mod contract;
 mod diagnosing;
 mod dkim;
+mod doctor;
 mod faults_played;
 mod listener;
 mod log_reader;

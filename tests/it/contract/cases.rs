@@ -90,6 +90,7 @@ pub fn all(document: &Document) -> Vec<Case> {
     let guarded = operations.iter().flat_map(guards);
     let sends = [(SEND, simple_send()), (RAW, simple_raw())];
     let sends = sends.into_iter().flat_map(|(operation, request)| outcomes(operation, &request));
+    let guarded = guarded.chain(diagnosis());
     guarded.chain(sends).chain(json_bodies()).chain(raw_bodies()).chain(messages()).chain(elsewhere()).collect()
 }
 
@@ -252,6 +253,18 @@ fn raw_bodies() -> Vec<Case> {
         Case::new("raw: too large", RAW, large, 413).code("message_too_large"),
         Case::new("raw: JSON", RAW, simple_raw().body("application/json", "{}"), 415).code("unsupported_media_type"),
     ]
+}
+
+fn diagnosis() -> Vec<Case> {
+    let case = |method: &str, says| {
+        let setup = Setup { says, keeps_messages: false, ..Setup::default() };
+        let path = "/v1/diagnosis";
+        Case::new(&format!("{method} {path} {says:?}"), (method, path), Request::new(method, path), 200).with(setup)
+    };
+    ["GET", "POST"]
+        .into_iter()
+        .flat_map(|method| [case(method, Says::Takes), case(method, Says::RefusesLogin)])
+        .collect()
 }
 
 fn messages() -> Vec<Case> {
