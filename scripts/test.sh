@@ -20,3 +20,5 @@ echo "== TLS as sslyze sees it"
 scripts/sslyze-test.sh
 echo "== the README, as written"
 scripts/readme-test.sh
+echo "== the alerts and the metrics"
+scripts/rules-test.sh
