@@ -34,6 +34,7 @@ mod sockets;
 mod support;
 mod through_the_rig;
 mod tls_and_logins;
+mod told_everywhere;
 mod trying_again;
 mod two_families;
 mod what_providers_say;
