@@ -1,7 +1,7 @@
 //! The one truth about whether mail can leave, and if not, why: what health, metrics, log and doctor all show.
 //!
 //! The chain to the provider is a row of [`Stage`]s. Every attempt is a fact about it, a real message as well as a
-//! probe: it got so far, and either was taken or failed in a way that [`record`] judges. A doubt is no verdict: what may
+//! probe: it got so far, and either was taken or failed in a way that `record` judges. A doubt is no verdict: what may
 //! pass by itself, such as a provider that restarts, is shown with its cause, and is called broken only once it lasts.
 
 mod clouds;
