@@ -4,7 +4,7 @@
 #   scripts/fuzz.sh [SECONDS]              60 by default, with a fixed seed: what the tests do
 #   SEED=0 scripts/fuzz.sh 3600            longer, and differently each time
 #   TARGETS="data reply" scripts/fuzz.sh   only these
-#   scripts/fuzz.sh minimize               what was found anew goes into fuzz/corpus, as far as it adds coverage
+#   scripts/fuzz.sh minimize               takes into fuzz/corpus what was found anew and reaches further
 #
 # What was found is kept in target/fuzz/corpus. An input that breaks something is printed, kept in target/fuzz/crashes,
 # and tried again by target/fuzz/x86_64-unknown-linux-gnu/release/TARGET FILE; it becomes a test beside the code.
@@ -61,17 +61,15 @@ report() {
     "$(sed -n 's/^stat::peak_rss_mb: *//p' "$2")"
 }
 
+# Of what was found, the inputs that reach code which those in fuzz/corpus do not.
 minimize() {
   local target
   for target in "${targets[@]}"; do
-    mkdir -p "$work/minimized/$target" "$work/corpus/$target"
-    rm -f "$work/minimized/$target"/*
-    "$work/$host/release/$target" -merge=1 -max_len="$(longest "$target")" \
-      "$work/minimized/$target" "fuzz/corpus/$target" "$work/corpus/$target" >"$work/logs/$target-merge" 2>&1
-    rm -rf "fuzz/corpus/$target"
-    cp -r "$work/minimized/$target" "fuzz/corpus/$target"
+    mkdir -p "$work/corpus/$target" "$work/logs"
+    "$work/$host/release/$target" -set_cover_merge=1 -use_counters=0 -max_len=1024 \
+      "fuzz/corpus/$target" "$work/corpus/$target" >"$work/logs/$target-merge" 2>&1
   done
-  du -sh fuzz/corpus
+  find fuzz/corpus -type f -printf '%s\n' | awk '{ bytes += $1 } END { print NR " inputs, " bytes " bytes" }'
 }
 
 build

@@ -97,8 +97,11 @@ fn untouched(fields: &[(String, Vec<u8>)]) -> Vec<&[u8]> {
 }
 
 /// The addresses of every field of that name, as mail-parser reads them.
-fn read(message: &mail_parser::Message<'_>, name: &str) -> Vec<String> {
-    let fields = message.headers().iter().filter(|header| header.name().eq_ignore_ascii_case(name));
+fn read(message: Option<&mail_parser::Message<'_>>, name: &str) -> Vec<String> {
+    let fields = message
+        .into_iter()
+        .flat_map(mail_parser::Message::headers)
+        .filter(|header| header.name().eq_ignore_ascii_case(name));
     let people = fields.filter_map(|header| header.value().as_address()).flat_map(mail_parser::Address::iter);
     people.filter_map(|one| one.address().map(str::to_owned)).collect()
 }
@@ -131,16 +134,18 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(untouched(&old), untouched(&new), "other fields");
     assert!(!new.iter().any(|(name, _)| name == "bcc" || name == "resent-bcc"));
     let (forced, redirected) = (rules.contains('F'), rules.contains('r'));
-    let parsed = MessageParser::default().parse(&after).expect("a message");
-    assert!(read(&parsed, "Bcc").is_empty(), "mail-parser sees a blind recipient");
+    // No two readers agree on a header with lines that are no fields, and mail-parser finds one even behind `: `.
+    let is_read_alike = new.iter().all(|(name, _)| is_name(name));
+    let parsed = if is_read_alike { MessageParser::default().parse(&after) } else { None };
+    assert!(read(parsed.as_ref(), "Bcc").is_empty(), "mail-parser sees a blind recipient");
 
     let sender = message.envelope.sender().map(ToString::to_string);
     assert_eq!(sender.is_none(), asked.sender().is_none());
-    let named = [read(&parsed, "From"), read(&parsed, "Sender")].concat();
+    let named = [read(parsed.as_ref(), "From"), read(parsed.as_ref(), "Sender")].concat();
     if forced {
         assert!(sender.is_none_or(|sender| sender == FROM));
         assert!(named.iter().all(|address| address.eq_ignore_ascii_case(FROM)), "{named:?}");
-        assert_eq!(read(&parsed, "From").len(), 1);
+        assert_eq!(read(parsed.as_ref(), "From").len(), usize::from(is_read_alike));
     } else if rules.contains('a') {
         assert!(sender.is_none_or(|sender| is_allowed(&sender)));
         assert!(named.iter().all(|address| is_allowed(address)), "{named:?}");
