@@ -290,6 +290,13 @@ pub fn starttls_missing(link: &Link) -> Failure {
     failure(Class::Misconfigured, Step::StartTls, reason, &sentence, link)
 }
 
+/// The server asks for more than the mechanism has to say, however often it is answered.
+#[must_use]
+pub fn endless_login(link: &Link) -> Failure {
+    let sentence = format!("{link} asked for more than the login has to say. Nothing was sent.");
+    failure(Class::Misconfigured, Step::Auth, Reason::Protocol, &sentence, link)
+}
+
 /// Bytes came between the answer to STARTTLS and the handshake (the class of CVE-2021-38371).
 #[must_use]
 pub fn tls_injection(link: &Link) -> Failure {

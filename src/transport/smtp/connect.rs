@@ -265,8 +265,7 @@ impl Opening<'_> {
                 _ => return Err(self.not_let_in(reply, why.as_deref())),
             }
         }
-        let reply = RawReply { code: 334, lines: vec![b"one challenge more than the mechanism has".to_vec()] };
-        Err(self.not_let_in(reply, why.as_deref()))
+        Err(classify::endless_login(self.link))
     }
 
     fn not_let_in(&self, reply: RawReply, why: Option<&str>) -> Failure {
