@@ -198,6 +198,9 @@ mod tests {
             "=?koi8-r?Q?=C1?= <a@b.c>",
             "=?utf-8?Q?=FF?= <a@b.c>",
             "=?utf-8?B?!!!?= <a@b.c>",
+            // The next mailbox's name could bring its end, and mail-parser 0.11 reads what is between as one word.
+            "=?utf-8?Q?=0D <a@b.c>",
+            "\"?= =?utf-8?Q?=0D\" <a@b.c>",
         ] {
             check(text, None);
         }
