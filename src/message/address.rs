@@ -11,6 +11,7 @@ pub mod strict;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::header::encoded_word;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
 pub use mailbox::Mailbox;
@@ -101,7 +102,7 @@ impl Address {
     #[must_use]
     pub fn is_misread(&self) -> bool {
         // Nothing of this is in a dot-string, and a backslash is before each quote inside.
-        self.local.trim_matches('"').contains(|c| "()<>[]:;@\\,".contains(c))
+        self.local.trim_matches('"').contains(|c| "()<>[]:;@\\,".contains(c)) || encoded_word::is_in(&self.local)
     }
 
     /// For logs: `j***@example.com`.

@@ -198,6 +198,9 @@ mod tests {
             "=?koi8-r?Q?=C1?= <a@b.c>",
             "=?utf-8?Q?=FF?= <a@b.c>",
             "=?utf-8?B?!!!?= <a@b.c>",
+            // A local part that readers decode: the address that they answer to is another one.
+            "=?utf-8?Q?=0D=0A?=a@b.c",
+            "N <=?utf-8?Q?x=40y.z=2C?=@b.c>",
             // The next mailbox's name could bring its end, and mail-parser 0.11 reads what is between as one word.
             "=?utf-8?Q?=0D <a@b.c>",
             "\"?= =?utf-8?Q?=0D\" <a@b.c>",
