@@ -8,7 +8,6 @@ mod clouds;
 pub mod comparison;
 mod record;
 pub mod table;
-mod time;
 mod view;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,7 +19,6 @@ use tracing::{info, warn};
 use self::comparison::Conclusion;
 pub use self::record::is_of_the_path;
 use self::record::{Headline, Now, Record};
-pub use self::time::utc;
 pub use self::view::{Facts, PathView, StageView, View};
 use crate::outcome::{Cause, Failure, Reason, Step};
 

@@ -9,7 +9,7 @@ mod key;
 
 use std::fmt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +22,7 @@ use crate::message::address::domain_name;
 use crate::message::header::{Block, Field};
 use crate::message::{Content, Message};
 use crate::settings;
+use crate::time::seconds;
 
 settings! {
     /// The settings of DKIM signing.
@@ -150,7 +151,7 @@ impl Signer {
     /// # Errors
     /// Where the system has no randomness to give.
     pub fn sign(&self, message: Message) -> Result<Message, SignError> {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = seconds(SystemTime::now());
         let head = self.signatures(&message.content, seconds)?;
         Ok(Message { content: message.content.with_head(Bytes::from(head)), ..message })
     }

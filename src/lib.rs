@@ -15,7 +15,7 @@
 //!                           |                 ^           |                   |
 //!                           |                 +-----------+-- Receipt | Failure(class)
 //!                           +-----------------------------+
-//!     below all: message (what is sent), outcome (what can become of it), config, lifecycle
+//!     below all: message (what is sent), outcome (what can become of it), config, lifecycle, time
 //!     beside all: observe (metrics, health, log), diagnosis (which link is broken, why, and what to do)
 //! ```
 //!
@@ -61,4 +61,5 @@ pub mod outcome;
 pub mod policy;
 pub mod provider;
 pub mod relay;
+pub mod time;
 pub mod transport;

@@ -1,14 +1,14 @@
 //! The whole story on one screen: room for it, admit, sign, deliver, count, answer.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use crate::delivery::budget::{Budget, Hold};
 use crate::delivery::{Delivered, Delivery};
 use crate::diagnosis::table::INTERNAL;
-use crate::diagnosis::{Diagnosis, View, utc};
+use crate::diagnosis::{Diagnosis, View};
 use crate::dkim::{SignError, Signer};
 use crate::lifecycle::Watch;
 use crate::message::{Ingress, Message, Submission};
@@ -18,6 +18,7 @@ use crate::observe::log;
 use crate::observe::metrics::{Metrics, Snapshot, Tokens};
 use crate::outcome::{Answer, Class, Failure, Outcome, Reason, Refusal, Step, Verdict};
 use crate::policy::Policy;
+use crate::time::{fractional_seconds, utc};
 use crate::transport::Transport;
 use crate::transport::capture::Capture;
 
@@ -246,9 +247,7 @@ fn news(status: &Status) -> TokenNews {
 }
 
 fn tokens(status: &Status) -> Tokens {
-    let unix = |time: Option<SystemTime>| {
-        time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0.0, |span| span.as_secs_f64())
-    };
+    let unix = |time: Option<SystemTime>| time.map_or(0.0, fractional_seconds);
     Tokens {
         expiry: unix(status.token_expires),
         last_refresh: unix(status.last_refresh),

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::diagnosis::utc;
 use crate::outcome::{Class, Failure, Reason, Step};
+use crate::time::{seconds, utc};
 use crate::transport::Gate;
 
 /// The longest rest after a refused login.
@@ -108,8 +108,7 @@ impl Gate for Circuit {
     }
 
     fn entered(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.worked.store(now.as_secs(), Ordering::Relaxed);
+        self.worked.store(seconds(SystemTime::now()), Ordering::Relaxed);
         if self.is_open() {
             *self.rest() = None;
             self.is_open.store(false, Ordering::Relaxed);

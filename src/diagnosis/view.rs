@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::record::{Entry, Path, Record};
-use super::time::utc;
 use super::{Stage, State};
+use crate::time::utc;
 
 /// All that is known at one moment.
 #[derive(Clone, Debug, Serialize)]

@@ -9,13 +9,14 @@ pub mod encoded_word;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use memchr::{memchr, memmem};
 
 use super::content::BareNewline;
 use super::{Content, Id};
+use crate::time::seconds;
 
 /// How far the header block is followed, in octets. Providers stop much earlier (Postfix: 100 KiB for one field), and
 /// a body that never ends its header must not be gathered into memory a second time. A field behind this is not seen,
@@ -153,8 +154,7 @@ pub fn has_mark(content: &Content, mark: &str, findings: Findings) -> bool {
 /// A date as RFC 5322 section 3.3 writes it, in UTC: `Sun, 22 Nov 2026 16:04:16 +0000`.
 #[must_use]
 pub fn date(at: SystemTime) -> String {
-    let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    mail_builder::headers::date::Date::new(i64::try_from(seconds).unwrap_or_default()).to_rfc822()
+    mail_builder::headers::date::Date::new(i64::try_from(seconds(at)).unwrap_or_default()).to_rfc822()
 }
 
 /// A new Message-ID without angle brackets: nobody can guess it, and no other message has it.
@@ -362,7 +362,7 @@ fn without_mailbox_line(content: Content) -> Content {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use proptest::prelude::*;
 

@@ -11,9 +11,10 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 
 use super::form::Form;
-use super::jwt::{Signer, seconds};
+use super::jwt::Signer;
 use crate::config::secret::Secret;
 use crate::net::client::Url;
+use crate::time::seconds;
 
 /// Microsoft advises five to ten minutes.
 const ASSERTION_LIFE: Duration = Duration::from_secs(300);

@@ -1,7 +1,6 @@
 //! Signed assertions: JSON Web Tokens with RS256 (RFC 7515, RFC 7518 section 3.3), signed with a key from a PEM text.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -57,12 +56,6 @@ impl Signer {
 
 fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
-}
-
-/// Whole seconds since 1970, as claims have them.
-#[must_use]
-pub fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

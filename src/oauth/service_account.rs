@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::form::Form;
-use super::jwt::{Signer, seconds};
+use super::jwt::Signer;
 use crate::config::secret::Secret;
 use crate::net::client::Url;
+use crate::time::seconds;
 
 /// Google takes an hour at most; short ones are of less use to a thief.
 const ASSERTION_LIFE: Duration = Duration::from_secs(300);

@@ -16,6 +16,7 @@ use super::store::{Kept, Store};
 use super::{AccessToken, Kind, Status, Trouble, remedy};
 use crate::config::secret::Secret;
 use crate::net::client::Client;
+use crate::time::seconds;
 
 /// When what is done.
 #[derive(Clone, Copy, Debug)]
@@ -249,7 +250,7 @@ impl Tokens {
             return None;
         }
         state.outlook.rotated_into_memory |= new.is_some() && self.store.is_none();
-        let since = super::jwt::seconds(SystemTime::now());
+        let since = seconds(SystemTime::now());
         let kept = Kept { refresh_token: new.unwrap_or_else(|| known.clone()), since };
         state.refresh_token = Some(kept.clone());
         Some(kept)

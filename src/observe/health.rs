@@ -1,11 +1,10 @@
 //! The chain to the provider as `application/health+json` (draft-inadarei-api-health-check-06).
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::diagnosis::{Diagnosis, Facts, Standing, View};
+use crate::time::fractional_seconds;
 
 /// Of the body.
 pub const MEDIA_TYPE: &str = "application/health+json";
@@ -147,22 +146,18 @@ pub fn render(diagnosis: &Diagnosis, logins_rest: bool, text: &mut Vec<u8>) {
     gauge("path_up", "Whether a path to the provider was last found to work.", &mut paths);
     let rests = (format!("{{provider=\"{provider}\"}}"), yes(logins_rest));
     gauge("circuit_open", "Whether logins rest after a refused one.", &mut std::iter::once(rests));
-    let end = (String::new(), diagnosis.certificate_end().map_or(0.0, seconds));
+    let end = (String::new(), diagnosis.certificate_end().map_or(0.0, fractional_seconds));
     gauge(
         "provider_certificate_expiry_timestamp_seconds",
         "When the certificate ends that the provider last showed; 0 before the first.",
         &mut std::iter::once(end),
     );
-    let since = (String::new(), diagnosis.failing_since().map_or(0.0, seconds));
+    let since = (String::new(), diagnosis.failing_since().map_or(0.0, fractional_seconds));
     gauge(
         "failing_since_timestamp_seconds",
         "Since when a link of the chain is broken; 0 while none is.",
         &mut std::iter::once(since),
     );
-}
-
-fn seconds(at: SystemTime) -> f64 {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 fn check(facts: &Facts, path: Option<&str>) -> Value {

@@ -1,7 +1,7 @@
 //! Every metric, in one list. Names, units and labels follow Prometheus' rules; every series exists from the start,
 //! and no label ever holds text that came from outside.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -10,6 +10,7 @@ use prometheus::{
 
 use super::{log, process};
 use crate::outcome::{Class, Refusal, Verdict};
+use crate::time::fractional_seconds;
 
 /// From the doors' point of view: seconds from complete submission to answer.
 const SUBMISSION_SECONDS: &[f64] = &[0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
@@ -260,7 +261,7 @@ impl Metrics {
     /// An attempt ended; `class` is `taken` or a [`Class`] label.
     pub fn attempted(&self, path: &str, class: &str) {
         self.attempts.with_label_values(&[path, class]).inc();
-        let now = unix_seconds();
+        let now = fractional_seconds(SystemTime::now());
         self.last_attempt.set(now);
         if class == "taken" {
             self.last_success.set(now);
@@ -376,10 +377,6 @@ fn histograms(
 
 fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 #[cfg(test)]

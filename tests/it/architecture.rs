@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("outcome", &[]),
     ("lifecycle", &[]),
+    ("time", &[]),
     ("message", &[]),
     ("net", &["lifecycle", "observe"]),
     ("diagnosis", &["outcome"]),
@@ -59,8 +60,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// What ingresses need of delivery is the room they hold, and of transport the mail kept in memory; nothing else.
 const INGRESS_MAY_NAME: &[&str] = &["delivery::budget", "transport::capture"];
-/// The leaves of `config`, which every component's settings are made of.
-const LEAVES: &[&str] = &["config::env", "config::secret", "config::value"];
+/// The leaves of `config`, which every component's settings are made of, and points in time.
+const LEAVES: &[&str] = &["config::env", "config::secret", "config::value", "time"];
 const LONGEST_FILE: usize = 600;
 
 #[test]

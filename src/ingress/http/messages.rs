@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -19,6 +18,7 @@ use super::problem::{Code, Mistake, Problem};
 use super::query::Query;
 use super::{Api, answer};
 use crate::message::{Address, Content, Id};
+use crate::time::utc_with_milliseconds;
 use crate::transport::capture::{Capture, Captured};
 
 /// How many messages are listed where the caller names no number.
@@ -47,7 +47,7 @@ impl From<&Captured> for Summary {
         Self {
             id: captured.id.to_string(),
             message_id: captured.message_id.clone(),
-            received: rfc3339(captured.received),
+            received: utc_with_milliseconds(captured.received),
             mail_from: captured.sender.as_ref().map(Address::to_string).unwrap_or_default(),
             rcpt_to: captured.recipients.iter().map(Address::to_string).collect(),
             size: captured.content.len(),
@@ -183,43 +183,9 @@ fn weight(parameter: &str) -> Option<u32> {
     Some(if whole == "0" { thousandths } else { 1000 })
 }
 
-/// `2026-11-22T16:04:16.123Z` (RFC 3339).
-fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
-}
-
-/// The date of a day since 1970-01-01, by Howard Hinnant's `civil_from_days`: years begin in March, so that the
-/// leap day is their last.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let (day, month) = (day_of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn times_are_rfc3339() {
-        let check = |seconds, expected: &str| {
-            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
-        };
-        check(0, "1970-01-01T00:00:00.000Z");
-        check(951_782_400, "2000-02-29T00:00:00.000Z");
-        check(1_795_363_456, "2026-11-22T16:04:16.000Z");
-        check(4_107_542_399, "2100-02-28T23:59:59.000Z");
-    }
 
     fn check(accept: &[&'static str], expected: Option<Form>) {
         let mut headers = HeaderMap::new();

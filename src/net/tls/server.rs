@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -24,6 +24,7 @@ use super::expiry::not_after;
 use crate::lifecycle::{Phase, Watch};
 use crate::observe::metrics::Metrics;
 use crate::settings;
+use crate::time::seconds;
 
 settings! {
     /// TLS on our own listeners.
@@ -162,7 +163,7 @@ impl Files {
             .map_err(|error| format!("{shown} has no private key that can be read: {error}"))?;
         let expires = chain.first().and_then(|certificate| not_after(certificate)).unwrap_or_default();
         let config = self.config(chain, key)?;
-        if (1..unix_seconds()).contains(&expires) {
+        if (1..seconds(SystemTime::now())).contains(&expires) {
             tracing::warn!(expires, file = %self.certificate.display(), "the listener's certificate has ended; clients will refuse it");
         }
         Ok(Current { config: Arc::new(config), expires })
@@ -192,10 +193,6 @@ impl Files {
         }
         Ok(config)
     }
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn authorities(file: &Path) -> Result<Arc<RootCertStore>, String> {
