@@ -1,95 +1,112 @@
-//! Until when a certificate holds (RFC 5280 section 4.1.2.5); nothing else is read of it here.
+//! When a certificate ends: the one fact in it that rustls checks and does not tell.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// `notAfter` of a certificate in DER (RFC 5280 section 4.1.2.5); nothing where it is not one.
+#[must_use]
+pub fn not_after(certificate: &[u8]) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(end(certificate)?))
+}
+
+/// The same in seconds since 1970.
+fn end(certificate: &[u8]) -> Option<u64> {
+    let mut certificate = Der(certificate).inside(SEQUENCE)?;
+    let mut body = certificate.inside(SEQUENCE)?;
+    if body.0.first() == Some(&VERSION) {
+        body.next()?;
+    }
+    let (_serial, _algorithm, _issuer) = (body.next()?, body.next()?, body.next()?);
+    let mut validity = body.inside(SEQUENCE)?;
+    let _not_before = validity.next()?;
+    match validity.next()? {
+        (UTC_TIME, text) => seconds(if text.first()? < &b'5' { b"20" } else { b"19" }, text),
+        (GENERALIZED_TIME, text) => seconds(text.get(..2)?.try_into().ok()?, text.get(2..)?),
+        _ => None,
+    }
+}
 
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// The end of a certificate's time, from its DER; nothing where that is malformed.
-#[must_use]
-pub fn not_after(der: &[u8]) -> Option<SystemTime> {
-    let (certificate, _) = element(der, SEQUENCE)?;
-    let (mut rest, _) = element(certificate, SEQUENCE)?;
-    if rest.first() == Some(&VERSION) {
-        rest = any(rest)?.2;
+/// What is left of a run of elements.
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Der<'a> {
+    /// The next element's tag and content.
+    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let (&[tag, length], rest) = self.0.split_first_chunk()?;
+        let (length, rest) = if length < 0x80 {
+            (usize::from(length), rest)
+        } else {
+            let (digits, rest) =
+                rest.split_at_checked(usize::from(length & 0x7f)).filter(|(digits, _)| digits.len() < 4)?;
+            (digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit)), rest)
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((tag, content))
     }
-    // Serial number, signature algorithm, issuer.
-    for _ in 0..3 {
-        rest = any(rest)?.2;
+
+    /// The elements in the next one, which has this tag.
+    fn inside(&mut self, tag: u8) -> Option<Self> {
+        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| Self(content))
     }
-    let (validity, _) = element(rest, SEQUENCE)?;
-    let (tag, text, _) = any(any(validity)?.2)?;
-    time(tag, std::str::from_utf8(text).ok()?)
 }
 
-/// An element of that kind and what follows it.
-fn element(input: &[u8], kind: u8) -> Option<(&[u8], &[u8])> {
-    let (tag, body, rest) = any(input)?;
-    (tag == kind).then_some((body, rest))
+/// `YYMMDDHHMMSSZ` of a century.
+fn seconds(century: &[u8; 2], text: &[u8]) -> Option<u64> {
+    let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<u64>().ok();
+    if text.len() != 13 || text[12] != b'Z' || !text[..12].iter().chain(century).all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut pairs = text[..12].chunks(2).map_while(number);
+    let (year, month, day) = (number(century)? * 100 + pairs.next()?, pairs.next()?, pairs.next()?);
+    let (hour, minute, second) = (pairs.next()?, pairs.next()?, pairs.next()?);
+    ((1..=12).contains(&month) && (1..=31).contains(&day) && year >= 1970)
+        .then(|| ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-/// The next element: its tag, its body, and what follows it.
-fn any(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = input.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f)).filter(|(bytes, _)| bytes.len() <= 4)?;
-        (bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), rest)
-    };
-    let (body, rest) = rest.split_at_checked(length)?;
-    Some((tag, body, rest))
-}
-
-fn time(tag: u8, text: &str) -> Option<SystemTime> {
-    let (year, rest) = match tag {
-        // Two digits mean 1950 to 2049.
-        UTC_TIME => (
-            text.get(..2)?.parse::<u64>().ok().map(|year| if year < 50 { 2000 + year } else { 1900 + year })?,
-            text.get(2..)?,
-        ),
-        GENERALIZED_TIME => (text.get(..4)?.parse().ok()?, text.get(4..)?),
-        _ => return None,
-    };
-    let number = |at: usize| rest.get(at..at + 2)?.parse::<u64>().ok();
-    let days = days(year, number(0)?, number(2)?)?;
-    let seconds = days * 86_400 + number(4)? * 3600 + number(6)? * 60 + number(8)?;
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-}
-
-/// Days since 1970, of years that begin in March.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
-    let year = if month <= 2 { year.checked_sub(1)? } else { year };
-    (year * 365 + year / 4 - year / 100 + year / 400 + of_year).checked_sub(719_468)
+/// Days since 1970, in the Gregorian calendar; the year begins in March, so that the leap day is its last.
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let to_the_first_of_january_1970 = 719_468;
+    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - to_the_first_of_january_1970
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
     use super::*;
 
-    fn end_of(year: i32, month: u8, day: u8) -> Option<u64> {
-        let mut parameters = rcgen::CertificateParams::new(vec!["mail.example".to_owned()]).unwrap();
-        parameters.not_after = rcgen::date_time_ymd(year, month, day);
-        let certificate = parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
-        not_after(certificate.der()).map(|at| at.duration_since(UNIX_EPOCH).unwrap().as_secs())
+    fn made(year: i32, month: u8, day: u8) -> Vec<u8> {
+        let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, month, day);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
 
     #[test]
-    fn the_end_is_read_in_both_forms() {
-        assert_eq!(end_of(2026, 11, 22), Some(1_795_305_600));
-        assert_eq!(end_of(2028, 2, 29), Some(1_835_395_200));
-        assert_eq!(end_of(2100, 3, 1), Some(4_107_542_400));
+    fn the_end_is_read_in_both_forms_of_time() {
+        for (year, month, day, expected) in [
+            (2026, 11, 22, 1_795_305_600),
+            (2030, 1, 1, 1_893_456_000),
+            (2028, 2, 29, 1_835_395_200),
+            (2049, 12, 31, 2_524_521_600),
+            (2050, 3, 1, 2_529_705_600),
+            (2100, 3, 1, 4_107_542_400),
+            (1999, 12, 31, 946_598_400),
+        ] {
+            let expected = UNIX_EPOCH + Duration::from_secs(expected);
+            assert_eq!(not_after(&made(year, month, day)), Some(expected), "{year}-{month}-{day}");
+        }
     }
 
     #[test]
     fn what_is_malformed_has_no_end() {
-        let parameters = rcgen::CertificateParams::new(vec!["mail.example".to_owned()]).unwrap();
-        let certificate = parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
-        let whole = certificate.der().to_vec();
+        let whole = made(2030, 1, 1);
         for length in 0..200 {
             assert_eq!(not_after(&whole[..length]), None);
         }
@@ -99,5 +116,16 @@ mod tests {
             let _ = not_after(&broken);
         }
         assert_eq!(not_after(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn other_bytes_do_no_harm(bytes in any::<Vec<u8>>(), at in 0usize..400, byte in any::<u8>(), cut in 0usize..400) {
+            static MADE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+            let mut certificate = MADE.get_or_init(|| made(2030, 1, 1)).clone();
+            let length = certificate.len();
+            certificate[at % length] = byte;
+            let _ = (not_after(&bytes), not_after(&certificate), not_after(&certificate[..cut % length]));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! TLS towards the provider and whoever issues tokens for it: always verified, TLS 1.2 with AEAD at the least, sessions resumed.
 
-pub mod expiry;
 pub mod link;
 pub mod server;
 
@@ -55,13 +54,19 @@ impl Tls {
 }
 
 fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
+    for certificate in certificates(file)? {
+        roots
+            .add(certificate)
+            .map_err(|error| format!("{} has a certificate that is no root: {error}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Every certificate of a file (PEM); there is at least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let shown = file.display();
     let certificates = CertificateDer::pem_file_iter(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let mut count = 0;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| format!("{shown} is not PEM: {error}"))?;
-        roots.add(certificate).map_err(|error| format!("{shown} has a certificate that is no root: {error}"))?;
-        count += 1;
-    }
-    if count == 0 { Err(format!("{shown} has no certificate in it")) } else { Ok(()) }
+    let certificates: Vec<_> =
+        certificates.collect::<Result<_, _>>().map_err(|error| format!("{shown} is not PEM: {error}"))?;
+    if certificates.is_empty() { Err(format!("{shown} has no certificate in it")) } else { Ok(certificates) }
 }

@@ -20,8 +20,9 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::expiry::not_after;
+use super::{add_roots, certificates};
 use crate::lifecycle::{Phase, Watch};
+use crate::net::certificate::not_after;
 use crate::observe::metrics::Metrics;
 use crate::settings;
 use crate::time::seconds;
@@ -161,7 +162,7 @@ impl Files {
         let shown = self.key.display();
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| format!("{shown} has no private key that can be read: {error}"))?;
-        let expires = chain.first().and_then(|certificate| not_after(certificate)).unwrap_or_default();
+        let expires = chain.first().and_then(|certificate| not_after(certificate)).map_or(0, seconds);
         let config = self.config(chain, key)?;
         if (1..seconds(SystemTime::now())).contains(&expires) {
             tracing::warn!(expires, file = %self.certificate.display(), "the listener's certificate has ended; clients will refuse it");
@@ -177,7 +178,9 @@ impl Files {
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(file) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(authorities(file)?, provider)
+                let mut authorities = RootCertStore::empty();
+                add_roots(&mut authorities, file)?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider)
                     .allow_unauthenticated()
                     .build();
                 builder.with_client_cert_verifier(verifier.map_err(|error| format!("{}: {error}", file.display()))?)
@@ -193,24 +196,6 @@ impl Files {
         }
         Ok(config)
     }
-}
-
-fn authorities(file: &Path) -> Result<Arc<RootCertStore>, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(file)? {
-        roots
-            .add(certificate)
-            .map_err(|error| format!("{} has a certificate that is no root: {error}", file.display()))?;
-    }
-    Ok(Arc::new(roots))
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let shown = file.display();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let certificates: Vec<_> =
-        certificates.collect::<Result<_, _>>().map_err(|error| format!("{shown} is not PEM: {error}"))?;
-    if certificates.is_empty() { Err(format!("{shown} has no certificate in it")) } else { Ok(certificates) }
 }
 
 #[cfg(test)]
