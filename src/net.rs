@@ -7,6 +7,7 @@ pub mod dial;
 pub mod http;
 pub mod listen;
 pub mod name;
+pub mod percent;
 pub mod resolve;
 pub mod stream;
 pub mod tls;

@@ -3,6 +3,7 @@
 use secrecy::zeroize::Zeroizing;
 
 use crate::config::secret::Secret;
+use crate::net::percent;
 
 /// Shorter secrets could be part of any text.
 const SHORTEST_SECRET: usize = 8;
@@ -101,23 +102,10 @@ pub fn encoded(value: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A value of a query, in plain text; what is encoded wrongly is left as it is.
+/// A value of a form or of a query that a browser wrote, in plain text: there a plus is a space.
 #[must_use]
 pub fn decoded(value: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(value.len()), value.as_bytes());
-    while let Some((&byte, after)) = rest.split_first() {
-        let digit = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        rest = after;
-        match (byte, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.extend(u8::try_from(high * 16 + low));
-                rest = after.get(2..).unwrap_or_default();
-            }
-            (b'+', ..) => bytes.push(b' '),
-            _ => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent::decoded(&value.replace('+', " "))
 }
 
 #[cfg(test)]

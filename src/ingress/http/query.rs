@@ -8,6 +8,8 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use hyper::http::request::Parts;
 
+use crate::net::percent::decoded;
+
 /// The parameters, decoded, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query(Vec<(String, String)>);
@@ -18,7 +20,7 @@ impl Query {
     pub fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        Self(pairs.map(|(name, value)| (decode(name), decode(value))).collect())
+        Self(pairs.map(|(name, value)| (decoded(name), decoded(value))).collect())
     }
 
     /// Every name, as often as it is there.
@@ -31,24 +33,6 @@ impl Query {
     pub fn all(&self, name: &str) -> Vec<String> {
         self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value.clone()).collect()
     }
-}
-
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = (first == b'%').then(|| after.split_at_checked(2)).flatten();
-        let byte = escaped.and_then(|(digits, after)| Some((hex(digits)?, after)));
-        let (byte, after) = byte.unwrap_or((first, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    digits.iter().try_fold(0u8, |value, &byte| Some(value << 4 | digit(byte)?))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
