@@ -19,7 +19,6 @@ use crate::config::env::{Env, PREFIX, Settings as _};
 use crate::message::Address;
 use crate::message::address::Mailbox;
 use crate::message::address::list;
-use crate::message::header::encoded_word;
 use crate::net::name;
 use crate::settings;
 
@@ -96,7 +95,7 @@ fn deliver(call: &Call, config: &Config) -> Result<(), Failed> {
     let host = name::host();
     let sender = sender(call, &header, &host)?;
     let recipients = recipients(call, &header, config)?;
-    header.complete_from(&from(call, sender.as_ref(), &host), &host);
+    header.complete_from(from(call, sender.as_ref(), &host), &host);
 
     let mut session = Session::open(connect(config)?, &host).map_err(failed)?;
     let mail = mail_command(sender.as_ref(), &recipients, &session);
@@ -142,12 +141,9 @@ fn whoami() -> String {
 fn from(call: &Call, sender: Option<&Address>, host: &str) -> String {
     let address = sender.map_or_else(|| format!("{}@{host}", whoami()), ToString::to_string);
     let mailbox = Address::parse(&address).and_then(|address| Mailbox::new(call.full_name.as_deref(), address));
-    match mailbox.as_ref().ok().and_then(Mailbox::name) {
-        Some(name) if name.is_ascii() => {
-            format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\""))
-        }
-        Some(name) => format!("{} <{address}>", encoded_word::encode(name)),
-        None => address,
+    match mailbox {
+        Ok(mailbox) if mailbox.name().is_some() => mailbox.field("From"),
+        _ => format!("From: {address}\n"),
     }
 }
 

@@ -325,7 +325,8 @@ fn fields(block: &[u8]) -> impl Iterator<Item = Field<'_>> {
 }
 
 /// The name of the field that begins here, if one does. White space before the colon is old, and still read.
-fn field_name(text: &[u8]) -> Option<&[u8]> {
+#[must_use]
+pub fn field_name(text: &[u8]) -> Option<&[u8]> {
     let length = text.iter().position(|&b| !b.is_ascii_graphic() || b == b':')?;
     let (name, rest) = text.split_at(length);
     let colon = rest.iter().find(|b| !matches!(b, b' ' | b'\t'));

@@ -8,25 +8,27 @@ use std::io::{self, BufRead, Read as _, Write};
 use memchr::memchr;
 
 use crate::message::address::list;
+use crate::message::header::field_name;
 
 /// Nobody's header is longer; a body that never ends its header must not be gathered in memory.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// One field with its folds, each line ending in LF, and its name.
+/// One field with its folds, each line ending in LF.
 #[derive(Debug, PartialEq, Eq)]
-struct Field {
-    name: String,
-    text: Vec<u8>,
-}
+struct Field(Vec<u8>);
 
 impl Field {
+    fn name(&self) -> &[u8] {
+        field_name(&self.0).unwrap_or_default()
+    }
+
     fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name)
+        self.name().eq_ignore_ascii_case(name.as_bytes())
     }
 
     fn value(&self) -> String {
-        let colon = memchr(b':', &self.text).map_or(0, |at| at + 1);
-        String::from_utf8_lossy(&self.text[colon..]).into_owned()
+        let colon = memchr(b':', &self.0).map_or(0, |at| at + 1);
+        String::from_utf8_lossy(&self.0[colon..]).into_owned()
     }
 }
 
@@ -72,8 +74,8 @@ impl Header {
     fn take(&mut self, line: &[u8]) -> bool {
         let is_first = self.fields.is_empty();
         match (line[0], field_name(line)) {
-            (b' ' | b'\t', _) if !is_first => self.fields.last_mut().into_iter().for_each(|f| f.text.extend(line)),
-            (_, Some(name)) => self.fields.push(Field { name, text: line.to_vec() }),
+            (b' ' | b'\t', _) if !is_first => self.fields.last_mut().into_iter().for_each(|f| f.0.extend(line)),
+            (_, Some(_)) => self.fields.push(Field(line.to_vec())),
             _ if is_first && (line.starts_with(b"From ") || line.starts_with(b">From ")) => {}
             _ => {
                 if !matches!(line, b"\n" | b"\r\n") {
@@ -103,12 +105,11 @@ impl Header {
         list::addresses(&from.value()).into_iter().next()
     }
 
-    /// Puts a From field in front, or gives a domain to the bare name that stands in it, such as cron's
-    /// `root (Cron Daemon)`.
-    pub fn complete_from(&mut self, from: &str, domain: &str) {
+    /// Puts this From field in front where there is none, or gives a domain to the bare name that stands in it, such as
+    /// cron's `root (Cron Daemon)`.
+    pub fn complete_from(&mut self, from: String, domain: &str) {
         let Some(field) = self.fields.iter_mut().find(|field| field.is("From")) else {
-            let text = format!("From: {from}\n").into_bytes();
-            return self.fields.insert(0, Field { name: "From".to_owned(), text });
+            return self.fields.insert(0, Field(from.into_bytes()));
         };
         let value = field.value();
         let bare = match list::addresses(&value).as_slice() {
@@ -119,7 +120,7 @@ impl Header {
         let (open, word) = (value.rfind('<').unwrap_or(0), bare.as_str());
         if let Some(at) = value[open..].find(word) {
             let (before, after) = value.split_at(open + at + word.len());
-            field.text = format!("{}:{before}@{domain}{after}", field.name).into_bytes();
+            field.0 = format!("{}:{before}@{domain}{after}", String::from_utf8_lossy(field.name())).into_bytes();
         }
     }
 
@@ -129,21 +130,14 @@ impl Header {
     /// Where the output fails.
     pub fn write(&self, output: &mut Body<impl Write>) -> io::Result<()> {
         for field in self.fields.iter().filter(|field| !field.is("Bcc") && !field.is("Resent-Bcc")) {
-            output.push(&field.text)?;
-            if !field.text.ends_with(b"\n") {
+            output.push(&field.0)?;
+            if !field.0.ends_with(b"\n") {
                 output.push(b"\n")?;
             }
         }
         output.push(b"\n")?;
         output.push(&self.body)
     }
-}
-
-fn field_name(line: &[u8]) -> Option<String> {
-    let length = line.iter().position(|&b| !b.is_ascii_graphic() || b == b':')?;
-    let colon = line[length..].iter().find(|b| !matches!(b, b' ' | b'\t'));
-    let name = (length > 0 && colon == Some(&b':')).then(|| &line[..length])?;
-    String::from_utf8(name.to_vec()).ok()
 }
 
 fn is_dot(line: &[u8]) -> bool {
@@ -247,7 +241,7 @@ mod tests {
     fn sent(text: &str, dot_ends: bool, piece: usize) -> (Header, String) {
         let mut input = BufReader::with_capacity(piece, text.as_bytes());
         let mut header = Header::read(&mut input, dot_ends).unwrap();
-        header.complete_from("me@here.test", "here.test");
+        header.complete_from("From: me@here.test\n".to_owned(), "here.test");
         let mut body = Body::new(Vec::new());
         header.write(&mut body).unwrap();
         if !header.ended {
