@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 
+use crate::ingress::http::{Config, Tokens};
 use crate::net::listen::Address;
 use crate::net::stream::Stream;
 
@@ -47,6 +48,15 @@ impl Request {
     pub fn header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// The same with the first of the sidecar's tokens, where it wants one.
+    #[must_use]
+    pub fn authorized(self, config: &Config) -> Self {
+        match config.api_token.as_ref().and_then(Tokens::first) {
+            Some(token) => self.header("authorization", format!("Bearer {token}")),
+            None => self,
+        }
     }
 
     /// Sends it and waits for the answer.

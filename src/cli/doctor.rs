@@ -16,7 +16,7 @@ use self::chain::{Colour, Patient};
 use super::client::{Request, Response};
 use super::{Exit, block_on, misconfigured};
 use crate::app::{self, Running, StartError};
-use crate::config::env::PREFIX;
+use crate::config::env::{PREFIX, setting_of};
 use crate::config::{Config, advice};
 use crate::net::listen::Address;
 
@@ -52,12 +52,11 @@ pub fn run(options: &Options, variables: impl IntoIterator<Item = (OsString, OsS
         }
         return misconfigured(&problems);
     }
-    let seen = match block_on(examine(options, &config, &variables)) {
-        Ok(Ok(seen)) => seen,
+    let patient = match block_on(examine(options, &config, &variables, notes)) {
+        Ok(Ok(patient)) => patient,
         Ok(Err(sentence)) => return failed(&sentence),
         Err(error) => return failed(&error.to_string()),
     };
-    let patient = Patient { notes, ..seen };
     if options.json {
         println!("{:#}", patient.json());
     } else {
@@ -73,26 +72,29 @@ fn failed(sentence: &str) -> Exit {
     Exit::Software
 }
 
-async fn examine(options: &Options, config: &Config, variables: &Variables) -> Result<Patient, String> {
-    let token = config.http.api_token.as_ref().and_then(crate::ingress::http::Tokens::first);
-    let ask = |request: Request| match &token {
-        Some(token) => request.header("authorization", format!("Bearer {token}")),
-        None => request,
+async fn examine(
+    options: &Options,
+    config: &Config,
+    variables: &Variables,
+    notes: Vec<String>,
+) -> Result<Patient, String> {
+    let ask = |request: Request| request.authorized(&config.http);
+    let look = async |address: &Address| within(PATIENCE, ask(look()).send(address.clone())).await;
+    let told = async |address: &Address, answer: Response| {
+        let health = health(&answer).ok_or_else(|| not_ours(address, &answer))?;
+        Ok::<_, String>((health, test_message(options, address, ask).await))
     };
     if let Some(address) = config.http.http_listen.reachable()
-        && let Ok(answer) = within(PATIENCE, ask(look()).send(address.clone())).await
+        && let Ok(answer) = look(&address).await
     {
-        let health = health(&answer).ok_or_else(|| not_ours(&address, &answer))?;
-        let test = test_message(options, &address, ask).await;
-        return Ok(Patient { asked: Some(address.to_string()), health, test, notes: Vec::new() });
+        let (health, test) = told(&address, answer).await?;
+        return Ok(Patient { asked: Some(address.to_string()), health, test, notes });
     }
     let running = become_one(variables)?;
     let address = running.http.first().cloned().ok_or("no listener")?;
-    let answer = within(PATIENCE, ask(look()).send(address.clone())).await?;
-    let health = health(&answer).ok_or_else(|| not_ours(&address, &answer))?;
-    let test = test_message(options, &address, ask).await;
+    let (health, test) = told(&address, look(&address).await?).await?;
     running.drain(std::future::ready(())).await;
-    Ok(Patient { asked: None, health, test, notes: Vec::new() })
+    Ok(Patient { asked: None, health, test, notes })
 }
 
 fn look() -> Request {
@@ -117,9 +119,8 @@ fn not_ours(address: &Address, answer: &Response) -> String {
 /// A sidecar in this process, which nobody else finds: its only door is a port that the kernel picks.
 fn become_one(variables: &Variables) -> Result<Running, String> {
     let ours = |name: &OsString| {
-        let name = name.to_string_lossy();
-        let bare = name.strip_prefix(PREFIX).unwrap_or_default().trim_end_matches("_FILE").to_owned();
-        bare.ends_with("_LISTEN") || bare == "PROBE_INTERVAL" || bare == "CONNECTIONS_WARM"
+        let name = setting_of(name).unwrap_or_default();
+        name.ends_with("_LISTEN") || matches!(name, "PROBE_INTERVAL" | "CONNECTIONS_WARM" | "ALLOWED_CLIENTS")
     };
     let doors = [("HTTP_LISTEN", "127.0.0.1:0"), ("SMTP_LISTEN", "off"), ("ADMIN_LISTEN", "off")];
     let doors = doors.into_iter().chain([("PROBE_INTERVAL", "off")]);

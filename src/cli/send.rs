@@ -103,10 +103,7 @@ pub fn run(letter: &Letter, variables: impl IntoIterator<Item = (OsString, OsStr
             return Exit::Usage;
         }
     };
-    let mut request = Request::post_json("/v1/send", message.to_string().into_bytes());
-    if let Some(token) = config.http.api_token.as_ref().and_then(crate::ingress::http::Tokens::first) {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
+    let request = Request::post_json("/v1/send", message.to_string().into_bytes()).authorized(&config.http);
     match block_on(request.send(address)) {
         Ok(Ok(response)) => tell(&response),
         Ok(Err(sentence)) => {

@@ -15,7 +15,7 @@ use self::arguments::Mode;
 use self::letter::{Body, Header};
 use self::session::{Session, Socket, Trouble};
 use super::{Exit, misconfigured};
-use crate::config::env::{Env, PREFIX, Settings as _};
+use crate::config::env::{Env, Settings as _, setting_of};
 use crate::message::Address;
 use crate::message::address::Mailbox;
 use crate::message::address::list;
@@ -60,9 +60,7 @@ fn with_config(
 ) -> Exit {
     // The same environment may hold the sidecar's settings, with files that only the sidecar can read.
     let ours = variables.into_iter().filter(|(name, _)| {
-        let name = name.to_string_lossy();
-        let name = name.strip_prefix(PREFIX).map(|name| name.trim_end_matches("_FILE"));
-        Config::SETTINGS.iter().any(|setting| name == Some(setting.name().as_str()))
+        setting_of(name).is_some_and(|name| Config::SETTINGS.iter().any(|setting| setting.name() == name))
     });
     let mut env = Env::collect(ours, Config::SETTINGS.to_vec());
     let config = env.read();

@@ -293,6 +293,13 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// The setting that a variable of ours means, by its value or by a file; its name without prefix and `_FILE`.
+#[must_use]
+pub fn setting_of(variable: &OsStr) -> Option<&str> {
+    let name = variable.to_str()?.strip_prefix(PREFIX)?;
+    Some(name.strip_suffix("_FILE").unwrap_or(name))
+}
+
 /// What Kubernetes puts into every pod of a namespace that has a Service called `sidepost`.
 ///
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>

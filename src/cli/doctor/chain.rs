@@ -105,20 +105,18 @@ impl Patient {
 }
 
 fn line(text: &mut String, colour: Colour, name: &str, about: &str, check: &Value) {
-    let (sign, code) = match (word(check, "state"), word(check, "status")) {
-        ("ok", _) => ("ok", "32"),
-        ("failed", _) => ("FAILED", "31"),
-        ("skipped", _) => ("skipped", "2"),
-        (_, "warn") => ("doubt", "33"),
-        _ => ("unknown", "2"),
+    let (sign, code, since) = match (word(check, "state"), word(check, "status")) {
+        ("ok", _) => ("ok", "32", String::new()),
+        ("failed", _) => ("FAILED", "31", format!(" since {}", word(check, "since"))),
+        ("skipped", _) => ("skipped", "2", String::new()),
+        (_, "warn") => ("doubt", "33", String::new()),
+        _ => ("unknown", "2", String::new()),
     };
     let sign = match colour {
         Colour::None => format!("{sign:<8}"),
         Colour::Terminal => format!("\x1b[{code}m{sign:<8}\x1b[0m"),
     };
-    let width = name.len().max(9);
-    let since = if sign.contains("FAILED") { format!(" since {}", word(check, "since")) } else { String::new() };
-    let _ = writeln!(text, "  {sign} {name:<width$} {about}{since}");
+    let _ = writeln!(text, "  {sign} {name:<9} {about}{since}");
     let seen = word(check, "output");
     if !seen.is_empty() {
         let _ = writeln!(text, "           seen:   {seen}");
