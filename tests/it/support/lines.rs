@@ -33,7 +33,8 @@ impl Lines {
     /// A whole message; the reply to the last dot, or the refusal before it. `content` is stuffed here.
     pub async fn send(&mut self, from: &str, to: &[&str], content: &[u8]) -> String {
         self.ask("EHLO client.test").await;
-        let eight_bit = if content.is_ascii() { "" } else { " BODY=8BITMIME" };
+        // The head alone: in a build for tests, all of 25 MB at each try took minutes.
+        let eight_bit = if content.iter().take(64 << 10).all(u8::is_ascii) { "" } else { " BODY=8BITMIME" };
         let mut commands = vec![format!("MAIL FROM:<{from}> SIZE={}{eight_bit}", content.len())];
         commands.extend(to.iter().map(|to| format!("RCPT TO:<{to}>")));
         for command in commands {
