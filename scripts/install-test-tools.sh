@@ -9,7 +9,7 @@ PACKAGES=(
   dovecot-core       # tests/rig: checks logins
   g++                # libFuzzer, for fuzz/
   gcc                # links, and compiles the C in ring
-  iproute2           # a network namespace in which IPv6 swallows everything
+  iproute2           # network namespaces for networks that are broken
   libc6-dev          # the same
   libdb5.3           # tests/clients: Exim, whose own package would replace Postfix, needs it and the next three
   libgnutls-dane0
@@ -20,7 +20,7 @@ PACKAGES=(
   libphp-phpmailer   # tests/clients: what PHP applications send with
   libsasl2-modules   # tests/clients: PLAIN and LOGIN for Postfix as a client
   msmtp              # tests/clients: a sendmail for scripts and cron
-  nftables           # what swallows it
+  nftables           # what breaks them
   openssl            # tests/rig: certificates; keys for DKIM
   php-cli            # tests/clients: runs PHPMailer
   postfix            # tests/rig: the provider; bench/: smtp-source and smtp-sink

@@ -161,10 +161,12 @@ impl Comparison {
         let places = std::iter::once(&self.here).chain(&self.ports).chain(&self.others).chain(&self.outside);
         for (count, found) in places.enumerate() {
             let comma = if count == 0 { "" } else { "," };
+            let greeted = greeted_as(found).filter(|name| is_showable(name));
+            let greeted = greeted.map_or(String::new(), |name| format!(" as {name}"));
             let distrusted =
                 if found.is_distrusted == Some(true) { " with a certificate not trusted here" } else { "" };
             // Writing into a String cannot fail.
-            let _ = write!(text, "{comma} {}:{} {}{distrusted}", found.host, found.port, found.answer.words());
+            let _ = write!(text, "{comma} {}:{} {}{greeted}{distrusted}", found.host, found.port, found.answer.words());
         }
         text.push('.');
         text
@@ -174,6 +176,11 @@ impl Comparison {
 /// The name in a greeting.
 fn greeted_as(found: &Found) -> Option<&str> {
     found.greeting.as_deref()?.strip_prefix("220")?.trim_start_matches(['-', ' ']).split(' ').next()
+}
+
+/// Whether it looks like a host's name: a stranger may have put anything there.
+fn is_showable(name: &str) -> bool {
+    name.len() <= 100 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-')
 }
 
 fn is_implicit(port: u16) -> bool {
@@ -345,7 +352,8 @@ mod tests {
         comparison.others = vec![greeting(found("other.example", 587, Answer::Open), "220 other.example hello")];
         assert_eq!(cause(&comparison), None);
         comparison.others.push(greeting(found("third.example", 587, Answer::Open), strange));
-        assert_eq!(cause(&comparison), Some("port_intercepted"));
+        let evidence = comparison.conclude().unwrap().evidence;
+        assert!(evidence.contains("third.example:587 answers as proxy.isp.example."), "{evidence}");
         comparison.failed = (Step::StartTls, Reason::TlsUnavailable);
         assert_eq!(cause(&comparison), Some("port_intercepted"));
     }

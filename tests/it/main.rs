@@ -23,6 +23,7 @@ mod listener;
 mod log_reader;
 mod memory;
 mod mixes;
+mod networks;
 mod oauth;
 mod policies;
 mod sendmail;

@@ -15,6 +15,7 @@ pub mod faults;
 pub mod issuer;
 pub mod keys;
 pub mod lines;
+pub mod network;
 pub mod provider;
 pub mod rig;
 pub mod sidecar;

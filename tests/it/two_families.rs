@@ -2,9 +2,7 @@
 //!
 //! The test makes a network namespace with a name of its own in its hosts file, and runs itself in there once more.
 
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-
+use crate::support::network::{Namespace, run_again};
 use crate::support::provider::{Provider, Script};
 use crate::support::sidecar::{Process, get, letter, send};
 
@@ -18,14 +16,10 @@ fn an_ipv6_that_swallows_everything_costs_the_head_start_and_no_attempt() {
     if std::env::var_os(INSIDE).is_some() {
         return runtime().block_on(inside());
     }
-    let Some(namespace) = Namespace::new() else { return };
-    let itself = std::env::current_exe().unwrap();
+    let Some(namespace) = Namespace::new("families") else { return };
+    furnish(&namespace);
     let name = "two_families::an_ipv6_that_swallows_everything_costs_the_head_start_and_no_attempt";
-    let arguments = ["--exact", name, "--nocapture"];
-    let output = namespace.command(&itself.to_string_lossy()).args(arguments).env(INSIDE, "1").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("1 passed"), "{said}");
+    run_again(&namespace, name, &[(INSIDE, "1")]);
 }
 
 async fn inside() {
@@ -52,59 +46,12 @@ async fn connecting(process: &Process) -> f64 {
     metrics.lines().find_map(|line| line.strip_prefix(series)).unwrap().parse().unwrap()
 }
 
-/// A network of its own: a loopback, a name with two addresses, and a filter that swallows what goes to one of them.
-struct Namespace(String);
-
-impl Namespace {
-    /// Nothing where this process may not make one.
-    fn new() -> Option<Self> {
-        let namespace = Self(format!("sidepost-{}", std::process::id()));
-        let made = run("ip", &["netns", "add", &namespace.0]);
-        let complaint = String::from_utf8_lossy(&made.stderr);
-        if ["Operation not permitted", "Permission denied"].iter().any(|words| complaint.contains(words)) {
-            eprintln!(
-                "SKIPPED: this user may make no network namespace, so nobody saw IPv6 swallow anything: {complaint}"
-            );
-            return None;
-        }
-        assert!(made.status.success(), "{complaint}");
-        std::fs::create_dir_all(namespace.folder()).unwrap();
-        let hosts = format!("127.0.0.1 localhost {NAME}\n{BLACK_HOLE} {NAME}\n");
-        std::fs::write(namespace.folder().join("hosts"), hosts).unwrap();
-        let inside = |program: &str, arguments: &[&str]| {
-            let output = namespace.command(program).args(arguments).output().unwrap();
-            assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        };
-        inside("ip", &["link", "set", "lo", "up"]);
-        inside("ip", &["address", "add", &format!("{BLACK_HOLE}/128"), "dev", "lo", "nodad"]);
-        inside("nft", &["add table ip6 hole"]);
-        inside("nft", &["add chain ip6 hole swallow { type filter hook input priority 0; }"]);
-        inside("nft", &[&format!("add rule ip6 hole swallow ip6 daddr {BLACK_HOLE} drop")]);
-        Some(namespace)
-    }
-
-    /// What `ip netns exec` mounts over /etc.
-    fn folder(&self) -> PathBuf {
-        PathBuf::from("/etc/netns").join(&self.0)
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.0, program]).stdin(Stdio::null());
-        command
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        run("ip", &["netns", "delete", &self.0]);
-        let folder = self.folder();
-        // They are there only as far as it was made.
-        let _ = std::fs::remove_dir_all(&folder);
-        let _ = folder.parent().map(std::fs::remove_dir);
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) -> Output {
-    Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap()
+/// A loopback, a name with two addresses, and a filter that swallows what goes to one of them.
+fn furnish(namespace: &Namespace) {
+    namespace.file("hosts", &format!("127.0.0.1 localhost {NAME}\n{BLACK_HOLE} {NAME}\n"));
+    namespace.inside("ip", &["link", "set", "lo", "up"]);
+    namespace.inside("ip", &["address", "add", &format!("{BLACK_HOLE}/128"), "dev", "lo", "nodad"]);
+    namespace.inside("nft", &["add table ip6 hole"]);
+    namespace.inside("nft", &["add chain ip6 hole swallow { type filter hook input priority 0; }"]);
+    namespace.inside("nft", &[&format!("add rule ip6 hole swallow ip6 daddr {BLACK_HOLE} drop")]);
 }

@@ -14,14 +14,14 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
 /// The names for which every certificate but [`Certificate::WrongHost`] is made.
-const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+const NAMES: [&str; 4] = ["localhost", "127.0.0.1", "::1", "*.network.test"];
 /// The name in [`Certificate::WrongHost`].
 pub const WRONG_NAME: &str = "mail.elsewhere.test";
 
 /// A server certificate, named after what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificate {
-    /// Nothing: `localhost`, `127.0.0.1` and `::1`, valid now, issued by the authority of [`Certificates::ca_file`].
+    /// Nothing: `localhost`, `127.0.0.1`, `::1` and what ends in `.network.test`, valid now, issued by the authority of [`Certificates::ca_file`].
     Good,
     /// Its time is over.
     Expired,

@@ -219,7 +219,8 @@ pub fn command(settings: &[(&str, &str)]) -> Command {
     with_settings(Command::new(binary()), settings)
 }
 
-fn with_settings(mut command: Command, settings: &[(&str, &str)]) -> Command {
+/// A command that comes to the binary, with these settings and no other of ours.
+pub fn with_settings(mut command: Command, settings: &[(&str, &str)]) -> Command {
     let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("SIDEPOST_"));
     for name in ours {
         command.env_remove(name);
@@ -228,7 +229,8 @@ fn with_settings(mut command: Command, settings: &[(&str, &str)]) -> Command {
     command
 }
 
-fn binary() -> OsString {
+/// The program itself.
+pub fn binary() -> OsString {
     env!("CARGO_BIN_EXE_sidepost").into()
 }
 

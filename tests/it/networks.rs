@@ -1,0 +1,337 @@
+//! Networks that are broken in the ways in which networks are: the binary in a namespace of its own, faults made by
+//! nftables on its way out, and what it says of them. Each is lifted in the end, and all has to be well again by itself.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::certificates::{Certificate, Certificates};
+use crate::support::lines::Lines;
+use crate::support::network::names::{Manner, Names};
+use crate::support::network::{MAIL, Network, ONE, RESOLVER, SIDECAR, STRANGER, TWO, WEB, play};
+use crate::support::provider::{Action, Ledger, PASSWORD, Provider, Script, Step, USER};
+use crate::support::sidecar::{binary, get, letter, send, with_settings};
+
+/// The right cause is known so long after the start, and all is well again so long after the fault.
+const START: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(10);
+/// What a busy machine may take until the same is seen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const NAMES: [(&str, &str); 4] =
+    [("mail.network.test", MAIL), ("one.network.test", ONE), ("two.network.test", TWO), ("web.network.test", WEB)];
+const MAIL_PORTS: &str = "tcp dport { 25, 465, 587, 2525 }";
+/// No connection comes about; those to the sidecar live on.
+const SYN_DROP: &str = "tcp flags & (syn | ack) == syn drop";
+
+/// Everybody whom the sidecar may meet.
+struct World {
+    network: Network,
+    names: Names,
+    mail: Vec<Provider>,
+    _others: Vec<Provider>,
+}
+
+fn at(ip: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(ip.parse().unwrap(), port)
+}
+
+/// A server with a name, as real ones greet.
+fn named(name: &str, certificate: Certificate) -> Script {
+    let greeting = Action::reply(220, &format!("{name} ESMTP"));
+    Script::new().starttls(certificate).login(USER, PASSWORD).always(Step::Greeting, greeting)
+}
+
+/// The same with TLS from the first byte.
+fn named_implicit(name: &str, certificate: Certificate) -> Script {
+    named(name, certificate).implicit_tls(certificate)
+}
+
+fn serve(address: SocketAddr, script: Script) -> Provider {
+    Provider::start_at(address, script, Ledger::default())
+}
+
+fn serves(ip: &str, name: &str) -> Vec<Provider> {
+    vec![
+        serve(at(ip, 587), named(name, Certificate::Good)),
+        serve(at(ip, 465), named_implicit(name, Certificate::Good)),
+    ]
+}
+
+impl World {
+    async fn new(network: Network, more_names: &[(&str, &str)]) -> Self {
+        let names = Names::start(at(RESOLVER, 53), &[&NAMES[..], more_names].concat()).await;
+        let mut others = serves(ONE, "one.network.test");
+        others.extend(serves(TWO, "two.network.test"));
+        others.push(serve(at(WEB, 443), named_implicit("web.network.test", Certificate::Good)));
+        Self { network, names, mail: serves(MAIL, "mail.network.test"), _others: others }
+    }
+
+    fn sidecar(&self, settings: &[(&str, &str)]) -> Sidecar {
+        Sidecar::start(&self.network, settings)
+    }
+
+    fn mails(&self) -> usize {
+        self.mail.iter().map(|provider| provider.ledger.counts().mails).sum()
+    }
+}
+
+/// The binary in its namespace, its log in a file.
+struct Sidecar {
+    child: Child,
+    log: tempfile::NamedTempFile,
+    started: Instant,
+}
+
+impl Sidecar {
+    fn start(network: &Network, more: &[(&str, &str)]) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let [http, smtp, admin] = [8025, 1025, 9025].map(|port| at(SIDECAR, port).to_string());
+        let authority = Certificates::new().ca_file().display().to_string();
+        let settings = [
+            ("PROVIDER", "smtp"),
+            ("HOST", "mail.network.test"),
+            ("USERNAME", USER),
+            ("PASSWORD", PASSWORD),
+            ("CA_FILE", &authority),
+            ("CONTROL_HOSTS", "one.network.test, two.network.test, web.network.test:443"),
+            ("PROBE_INTERVAL", "10s"),
+            ("SEND_TIMEOUT", "2s"),
+            ("HTTP_LISTEN", &http),
+            ("SMTP_LISTEN", &smtp),
+            ("ADMIN_LISTEN", &admin),
+        ];
+        let mut command = with_settings(network.command(binary()), &[&settings[..], more].concat());
+        let child = command.stdout(log.reopen().unwrap()).stderr(Stdio::null()).spawn().unwrap();
+        let sidecar = Self { child, log, started: Instant::now() };
+        let until = Instant::now() + PATIENCE;
+        while !lines(sidecar.log.path()).iter().any(|line| line["message"] == "serving") {
+            assert!(Instant::now() < until, "it serves: {}", std::fs::read_to_string(sidecar.log.path()).unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        sidecar
+    }
+
+    async fn health(&self) -> Value {
+        serde_json::from_slice(&get(at(SIDECAR, 9025), "/health").await.body).unwrap()
+    }
+
+    /// Health, once it is as it should be, and how long that took.
+    async fn health_once(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> (Value, Duration) {
+        let began = Instant::now();
+        loop {
+            let health = self.health().await;
+            if is_so(&health) {
+                return (health, began.elapsed());
+            }
+            assert!(began.elapsed() < PATIENCE, "{what}: {health:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The fault has the cause at the stage within ten seconds of the start, and everybody is told so.
+    async fn finds(&self, stage: &str, cause: &str) -> Value {
+        let what = format!("{stage}: {cause}");
+        let is_so = |health: &Value| health["status"] == "fail" && health["stage"] == stage && health["cause"] == cause;
+        let (health, _) = self.health_once(&what, is_so).await;
+        in_time(&what, self.started.elapsed(), START);
+        self.tells_everybody(&health).await;
+        health
+    }
+
+    /// The log, the metric and the SMTP reply say what health says.
+    async fn tells_everybody(&self, health: &Value) {
+        let text = |field: &str| health[field].as_str().unwrap().to_owned();
+        let (stage, cause, remedy) = (text("stage"), text("cause"), text("remedy"));
+        let metrics = String::from_utf8(get(at(SIDECAR, 9025), "/metrics").await.body.to_vec()).unwrap();
+        let metric = format!("sidepost_diagnosis_info{{stage=\"{stage}\",cause=\"{cause}\"}} 1\n");
+        assert!(metrics.contains(&metric), "{metric}{metrics}");
+        let is_it = |line: &Value| {
+            line["message"] == "provider state" && line["stage"] == stage.as_str() && line["cause"] == cause.as_str()
+        };
+        let until = Instant::now() + PATIENCE;
+        let line = loop {
+            if let Some(line) = lines(self.log.path()).into_iter().rfind(is_it) {
+                break line;
+            }
+            assert!(Instant::now() < until, "{cause}: {}", std::fs::read_to_string(self.log.path()).unwrap());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!(line["remedy"], remedy.as_str(), "{line}");
+        let mut client = Lines::connect(at(SIDECAR, 1025)).await;
+        let reply = client.send("s@shop.test", &["to@example.org"], b"S: x\r\n\r\n").await;
+        assert!(reply.starts_with("451"), "our own trouble is never the message's fault: {reply}");
+        let said = reply.lines().map(|line| line.get(10..).unwrap_or_default()).collect::<Vec<_>>().join(" ");
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // A long sentence is cut before its end.
+        let beginning: String = remedy.chars().take(40).collect();
+        assert!(words(&said).contains(&words(&beginning)), "{beginning:?} is not in {reply:?}");
+        eprintln!("{}", health["output"].as_str().unwrap());
+    }
+
+    /// All is well again within one interval, without anybody's mail.
+    async fn recovers(&self, world: &World) {
+        world.network.lift();
+        let lifted = Instant::now();
+        let (_, took) = self.health_once("recovery", |health| health["status"] == "pass").await;
+        // Intervals are spread by a tenth.
+        in_time("recovery", took, INTERVAL + INTERVAL / 10 + Duration::from_secs(1));
+        assert_eq!(world.mails(), 0, "nobody's mail found it out, {:?} after", lifted.elapsed());
+        assert_eq!(send(at(SIDECAR, 8025), &letter("to@example.org")).await.status, 200);
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// A promise about seconds can be kept by a machine that has them.
+fn in_time(what: &str, took: Duration, limit: Duration) {
+    let load: f64 = std::fs::read_to_string("/proc/loadavg").unwrap().split(' ').next().unwrap().parse().unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    eprintln!("{what}: after {:.1} s (load {load} on {cores} cores)", took.as_secs_f64());
+    #[allow(clippy::cast_precision_loss, reason = "few cores")]
+    let is_busy = load > 2.0 * cores as f64;
+    assert!(took <= limit || is_busy, "{what} took {took:?}");
+}
+
+/// One fault from start to end: what packets meet, and what is said of it.
+async fn broken(network: Network, rules: &[&str], stage: &str, cause: &str) {
+    let world = World::new(network, &[]).await;
+    world.network.fault(rules);
+    let sidecar = world.sidecar(&[]);
+    sidecar.finds(stage, cause).await;
+    sidecar.recovers(&world).await;
+}
+
+/// A test that plays its story in a network of its own.
+macro_rules! in_a_network {
+    ($(#[$about:meta])* $name:ident, $story:expr) => {
+        $(#[$about])*
+        #[test]
+        fn $name() {
+            play(concat!("networks::", stringify!($name)), $story);
+        }
+    };
+}
+
+in_a_network!(mail_ports_that_are_dropped, async |network| {
+    broken(network, &[&format!("{MAIL_PORTS} drop")], "connect", "port_blocked").await;
+});
+
+in_a_network!(mail_ports_that_are_reset, async |network| {
+    broken(network, &[&format!("{MAIL_PORTS} reject with tcp reset")], "connect", "port_blocked").await;
+});
+
+in_a_network!(mail_ports_that_are_prohibited, async |network| {
+    let rule = format!("{MAIL_PORTS} reject with icmp type admin-prohibited");
+    broken(network, &[&rule], "connect", "port_blocked").await;
+});
+
+in_a_network!(mail_ports_to_hosts_that_nobody_can_reach, async |network| {
+    let rule = format!("{MAIL_PORTS} reject with icmp type host-unreachable");
+    broken(network, &[&rule], "connect", "port_blocked").await;
+});
+
+in_a_network!(a_network_with_443_alone, async |network| {
+    broken(network, &["tcp dport 443 accept", SYN_DROP], "connect", "port_blocked").await;
+});
+
+in_a_network!(a_network_without_a_way_out, async |network| {
+    broken(network, &[SYN_DROP], "connect", "no_egress").await;
+});
+
+in_a_network!(one_port_that_is_dropped_while_another_is_open, async |network| {
+    let world = World::new(network, &[]).await;
+    world.network.fault(&["tcp dport 587 drop"]);
+    let sidecar = world.sidecar(&[("SEND_TIMEOUT", "30s")]);
+    let is_so = |health: &Value| {
+        health["path"] == "smtp:465 implicit" && health["checks"]["path"][0]["cause"] == "port_blocked"
+    };
+    let (health, _) = sidecar.health_once("the other port", is_so).await;
+    in_time("the other port", sidecar.started.elapsed(), START);
+    assert_eq!((&health["status"], &health["state"]), (&"warn".into(), &"degraded".into()), "{health:#}");
+    let answer = send(at(SIDECAR, 8025), &letter("to@example.org")).await;
+    assert_eq!((answer.status, answer.text("path")), (200, "smtp:465 implicit"), "{answer:?}");
+    world.network.lift();
+    let (_, took) = sidecar.health_once("the better port", |health| health["path"] == "smtp:587 starttls").await;
+    in_time("the better port", took, INTERVAL + INTERVAL / 10 + Duration::from_secs(1));
+    assert_eq!(sidecar.health().await["status"], "pass");
+});
+
+in_a_network!(a_provider_that_is_down, async |network| {
+    broken(network, &[&format!("ip daddr {MAIL} drop")], "connect", "provider_down").await;
+});
+
+in_a_network!(a_resolver_that_is_silent, async |network| {
+    broken(network, &["udp dport 53 drop", "tcp dport 53 drop"], "dns", "no_names").await;
+});
+
+in_a_network!(a_resolver_that_nobody_can_reach, async |network| {
+    broken(network, &["udp dport 53 reject"], "dns", "no_names").await;
+});
+
+in_a_network!(a_resolver_that_fails, async |network| {
+    let world = World::new(network, &[]).await;
+    world.names.behave(Manner { fails: true, ..Manner::default() });
+    let sidecar = world.sidecar(&[]);
+    sidecar.finds("dns", "no_names").await;
+    world.names.behave(Manner::default());
+    sidecar.recovers(&world).await;
+});
+
+in_a_network!(a_name_that_does_not_exist, async |network| {
+    let world = World::new(network, &[]).await;
+    world.sidecar(&[("HOST", "mial.network.test")]).finds("dns", "name_not_found").await;
+});
+
+in_a_network!(another_server_that_answers_for_everybody, async |network| {
+    let world = World::new(network, &[]).await;
+    let stranger = Script::new().always(Step::Greeting, Action::reply(220, "mail.isp.test ESMTP"));
+    let stranger = serve(at(STRANGER, 587), stranger);
+    world.network.divert(&[("tcp dport { 465, 587 }", &format!("{STRANGER}:587"))]);
+    let sidecar = world.sidecar(&[]);
+    sidecar.finds("tls", "port_intercepted").await;
+    assert_eq!((stranger.ledger.counts().auths, stranger.ledger.counts().mails), (0, 0));
+    sidecar.recovers(&world).await;
+});
+
+in_a_network!(a_middlebox_that_opens_tls, async |network| {
+    let world = World::new(network, &[]).await;
+    let (mut boxes, mut ways) = (Vec::new(), Vec::new());
+    for (number, (name, ip)) in (0..).zip(NAMES) {
+        // It passes on what is said in clear, so each greets by its own name; the certificates are the box's own.
+        for (port, script) in
+            [(587, named(name, Certificate::OtherIssuer)), (465, named_implicit(name, Certificate::OtherIssuer))]
+        {
+            let place = at(STRANGER, 1000 + port + number);
+            boxes.push(serve(place, script));
+            ways.push((format!("ip daddr {ip} tcp dport {port}"), place.to_string()));
+        }
+    }
+    let ways: Vec<_> = ways.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    world.network.divert(&ways);
+    let sidecar = world.sidecar(&[]);
+    sidecar.finds("tls", "tls_inspected").await;
+    assert!(boxes.iter().all(|provider| provider.ledger.counts().auths == 0));
+    sidecar.recovers(&world).await;
+});
+
+in_a_network!(a_network_in_which_nothing_is_broken, async |network| {
+    let world = World::new(network, &[]).await;
+    let sidecar = world.sidecar(&[]);
+    sidecar.health_once("a good network", |health| health["checks"]["auth"][0]["state"] == "ok").await;
+    assert_eq!(sidecar.health().await["status"], "pass");
+    sidecar.recovers(&world).await;
+});
