@@ -315,7 +315,8 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
 /// A path for a sentence. Where a secret is expected, a text that does not look like a path may be the secret itself.
 fn shown(path: &OsStr, secret: bool) -> Cow<'_, str> {
     let text = path.to_string_lossy();
-    if secret && !text.starts_with(['/', '.']) { Cow::Borrowed("the file that it should name") } else { text }
+    let looks_like_a_path = ["/", "./", "../"].iter().any(|start| text.starts_with(start));
+    if secret && !looks_like_a_path { Cow::Borrowed("the file that it should name") } else { text }
 }
 
 fn read_file(path: &OsStr, secret: bool) -> Result<Vec<u8>, String> {
@@ -392,12 +393,12 @@ mod tests {
 
     #[test]
     fn a_secret_in_the_place_of_its_path_is_not_shown() {
-        let found = problems(&[("SIDEPOST_PASSWORD_FILE", "hunter2"), ("SIDEPOST_HOST_FILE", "nowhere")]);
-        assert!(found[0].starts_with("SIDEPOST_HOST_FILE: cannot read nowhere: "), "{found:?}");
-        assert!(
-            found[1].starts_with("SIDEPOST_PASSWORD_FILE: cannot read the file that it should name: "),
-            "{found:?}"
-        );
+        for secret in ["hunter2", ".hunter2"] {
+            let found = problems(&[("SIDEPOST_PASSWORD_FILE", secret), ("SIDEPOST_HOST_FILE", "nowhere")]);
+            assert!(found[0].starts_with("SIDEPOST_HOST_FILE: cannot read nowhere: "), "{found:?}");
+            let hidden = "SIDEPOST_PASSWORD_FILE: cannot read the file that it should name: ";
+            assert!(found[1].starts_with(hidden), "{found:?}");
+        }
     }
 
     #[test]
