@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Puts the clients that are no Debian packages of ours to install below target/tools/clients: Nodemailer from npm at a
-# pinned version, and Debian's Exim, unpacked beside the system since its package would replace Postfix. Does nothing,
-# quickly, when it is all there.
+# Puts the clients that are no Debian packages of ours to install below target/tools/clients: Nodemailer from npm and
+# Django from PyPI at pinned versions, and two of Debian's unpacked beside the system: Exim, whose package would replace
+# Postfix, and cron, whose package would start it. Does nothing, quickly, when it is all there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 NODEMAILER=10.6.0
+DJANGO=5.2.19
+# A backend that calls sendmail; Django has none of its own.
+DJANGO_SENDMAIL=1.0
 # Only where the machine has no Node.js 20 or newer, as Debian 12 has not.
 NODE=22.20.0
 tools=$(realpath -m "${CARGO_TARGET_DIR:-target}/tools/clients")
@@ -24,28 +27,38 @@ install_nodemailer() {
     "nodemailer@$NODEMAILER"
 }
 
-download_exim() {
-  # As whoever runs this: apt's own user could not write here, and would say so.
-  (cd "$1" && timeout 300 apt-get -qq -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 download exim4-daemon-light)
+install_django() {
+  local python=$tools/django/bin/python
+  "$python" -c "import django, sys; sys.exit(django.__version__ != '$DJANGO')" 2>/dev/null && return 0
+  python3 -m venv "$tools/django"
+  "$python" -m pip install --quiet --disable-pip-version-check "django==$DJANGO" "cr-sendmail-django==$DJANGO_SENDMAIL"
 }
 
-install_exim() {
+download() {
+  # As whoever runs this: apt's own user could not write here, and would say so.
+  (cd "$1" && timeout 300 apt-get -qq -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 download "$2")
+}
+
+# unpack PACKAGE FOLDER PROGRAM: nothing of it is set up.
+unpack() {
   local place
-  [[ ! -x $tools/exim/usr/sbin/exim4 ]] || return 0
+  [[ ! -x $tools/$2/$3 ]] || return 0
   place=$(mktemp -d)
   # A machine whose packages are all there may have no list of them.
-  download_exim "$place" || {
+  download "$place" "$1" || {
     if ((EUID == 0)); then timeout 300 apt-get -q update; else sudo -- timeout 300 apt-get -q update; fi
-    download_exim "$place"
+    download "$place" "$1"
   }
   mkdir -p "$tools"
-  dpkg-deb -x "$place"/*.deb "$place/exim"
+  dpkg-deb -x "$place"/*.deb "$place/unpacked"
   # Nobody may become root by it; and a program that changes users of itself takes no list of users from a file.
-  chmod 0755 "$place/exim/usr/sbin/exim4"
-  mv "$place/exim" "$tools/exim"
+  chmod 0755 "$place/unpacked/$3"
+  mv "$place/unpacked" "$tools/$2"
   rm -r "$place"
 }
 
 install_node
 install_nodemailer
-install_exim
+install_django
+unpack exim4-daemon-light exim usr/sbin/exim4
+unpack cron cron usr/sbin/cron

@@ -9,6 +9,7 @@ PACKAGES=(
   dovecot-core       # tests/rig: checks logins
   g++                # libFuzzer, for fuzz/
   gcc                # links, and compiles the C in ring
+  git-email          # tests/clients: git send-email
   iproute2           # network namespaces for networks that are broken
   libc6-dev          # the same
   libdb5.3           # tests/clients: Exim, whose own package would replace Postfix, needs it and the next three
@@ -19,6 +20,7 @@ PACKAGES=(
   libnss-wrapper     # tests/clients: a user for Exim without one in /etc/passwd
   libphp-phpmailer   # tests/clients: what PHP applications send with
   libsasl2-modules   # tests/clients: PLAIN and LOGIN for Postfix as a client
+  mailutils          # tests/clients: mail, as scripts call it
   msmtp              # tests/clients: a sendmail for scripts and cron
   nftables           # what breaks them
   openssl            # tests/rig: certificates; keys for DKIM

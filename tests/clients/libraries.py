@@ -1,4 +1,4 @@
-"""Libraries that applications send with: Python's smtplib, Nodemailer, PHPMailer, Perl's Net::SMTP."""
+"""Libraries that applications send with: Python's smtplib, Nodemailer, PHPMailer, Django."""
 
 import dataclasses
 import json
@@ -75,10 +75,10 @@ class Script:
     def send(self, door, mail):
         return self.send_many(door, [mail])[0]
 
-    def send_many(self, door, mails):
+    def send_many(self, door, mails, environment=None):
         mails = [mail.fields() for mail in mails]
         task = {"door": dataclasses.asdict(door), **self._options, "mails": mails}
-        done = run(self._command, json.dumps(task).encode())
+        done = run(self._command, json.dumps(task).encode(), environment)
         try:
             results = json.loads(done.output.rpartition("RESULTS ")[2])
         except ValueError:
@@ -93,6 +93,14 @@ def nodemailer(name, **options):
 
 def php_mailer(name, **options):
     return Script(f"PHPMailer{name}", ["php", os.path.join(HERE, "phpmailer.php")], ("upgrades", "notices"), **options)
+
+
+def django(name, **options):
+    return Script(f"Django{name}", [django_python(), os.path.join(HERE, "django_mail.py")], ("no certificate",), **options)
+
+
+def django_python():
+    return os.path.join(TOOLS, "clients/django/bin/python")
 
 
 def node():

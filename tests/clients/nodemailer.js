@@ -13,9 +13,10 @@ const read = (file) => (file ? fs.readFileSync(file) : undefined);
 
 function message(mail) {
   return {
-    envelope: { from: mail.sender, to: mail.recipients },
+    envelope: { from: mail.sender, to: [...mail.recipients, ...mail.hidden] },
     from: { name: mail.sender_name, address: mail.sender },
     to: mail.recipients,
+    bcc: mail.hidden,
     subject: mail.subject,
     dsn: mail.notices
       ? { return: "headers", notify: ["success", "failure"], recipient: mail.recipients[0] }
@@ -48,7 +49,8 @@ async function main() {
   });
   const send = (mail) =>
     transport.sendMail(message(mail)).then(
-      (info) => ({ code: Number(info.response.slice(0, 3)), said: JSON.stringify(info) }),
+      // A sendmail has no reply, but an exit code, and one that is not 0 is an error.
+      (info) => ({ code: task.transport?.sendmail ? 250 : Number(info.response.slice(0, 3)), said: JSON.stringify(info) }),
       (error) => ({ code: error.responseCode || 0, said: `${error.code}: ${error.message}` }),
     );
   // A pool gets everything at once, as an application would do it; without one each message has its connection.

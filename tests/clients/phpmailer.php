@@ -50,6 +50,9 @@ function fill(PHPMailer $php, array $mail): void
     foreach ($mail['recipients'] as $recipient) {
         $php->addAddress($recipient);
     }
+    foreach ($mail['hidden'] as $recipient) {
+        $php->addBCC($recipient);
+    }
     $php->dsn = $mail['notices'] ? 'SUCCESS,FAILURE' : '';
     $php->Subject = $mail['subject'];
     $php->isHTML($mail['html'] !== '');

@@ -9,11 +9,13 @@ import sys
 import time
 import traceback
 
+import cron
 import relay_stories
+import sendmail_stories
 import stories
 import swaks_modes
 from harness import Wrong
-from libraries import Smtplib, nodemailer, php_mailer
+from libraries import Smtplib, django, nodemailer, php_mailer
 from programs import Curl, Msmtp, Swaks
 from relays import Exim, Postfix
 from source import Source
@@ -28,6 +30,7 @@ def clients(world):
     yield nodemailer("", transport={"pool": False})
     yield nodemailer(" with a pool", transport={"pool": True, "maxConnections": 3})
     yield php_mailer("")
+    yield django("")
 
 
 def relays(stack, world):
@@ -61,6 +64,10 @@ def cases(stack, world):
     for client in clients(world):
         for name, case in stories.cases_of(client, world):
             yield f"{client.name}: {name}", case
+    for name, case in sendmail_stories.cases_of(world):
+        yield f"sendmail from {name}", case
+    for name, case in cron.cases_of(world):
+        yield f"sendmail from cron: {name}", case
     for name, case in swaks_modes.cases_of(world):
         yield f"swaks: {name}", case
     for name, case in Source(world).cases():

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import tempfile
 import threading
@@ -197,6 +198,10 @@ class World:
         scripted.update(USERNAME=provider.USERNAME, PASSWORD=provider.PASSWORD)
         lmtp = f"127.0.0.1:0,unix:{self.folder}/lmtp"
         # Postfix and Exim have users of their own.
+        # By which name a program calls the binary decides what it is.
+        self.sendmail = os.path.join(self.folder, "sendmail")
+        os.symlink(BINARY, self.sendmail)
+        scripted["SMTP_LISTEN"] = f"127.0.0.1:0,unix:{self.folder}/smtp"
         open_to_all = {"LMTP_LISTEN": lmtp, "SOCKET_MODE": "0666"}
         self.real = Sidepost(stack, "real provider", {**self.rig.settings(), **open_to_all})
         self.scripted = Sidepost(stack, "scripted provider", {**self.rig.settings(), **scripted})
@@ -213,6 +218,16 @@ class World:
 
     def certified_door(self, tls):
         return dataclasses.replace(self.certified.by(tls), certificate=self._certificate, key=self._key)
+
+    def scripted_socket(self):
+        return dataclasses.replace(self.scripted.door, socket=f"{self.folder}/smtp")
+
+    @contextlib.contextmanager
+    def nobody(self):
+        """A door behind which nobody is, nor can be as long as this holds its port."""
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            yield Door(held.getsockname()[1])
 
     def doors(self):
         """Every way in past the plain one."""
