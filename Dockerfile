@@ -20,7 +20,8 @@ COPY . .
 RUN find src -name '*.rs' -exec touch {} + \
  && target="$(rustc --print host-tuple)" \
  && cargo build --release --locked --target "$target" \
- && install -m 0555 "target/$target/release/sidepost" /sidepost
+ && install -m 0555 "target/$target/release/sidepost" /sidepost \
+ && install -d -m 0775 /volumes/opt/sidepost
 
 FROM scratch
 ARG VERSION=dev
@@ -36,6 +37,8 @@ LABEL org.opencontainers.image.title="Sidepost" \
       org.opencontainers.image.revision="${REVISION}"
 
 COPY --from=build /sidepost /sidepost
+# A new volume gets the owner of the folder that it is mounted over: for `serve --install-shim /opt/sidepost`.
+COPY --from=build --chown=65532:0 /volumes/opt /opt
 
 # A container's loopback is nobody else's: listen everywhere, and let SIDEPOST_ALLOWED_CLIENTS
 # decide who is served. Health and metrics on 9025 do so by themselves.

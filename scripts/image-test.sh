@@ -161,12 +161,12 @@ is_small() {
   bytes=$(configured .Size) && echo "$bytes bytes" && [[ $bytes -lt 6000000 ]]
 }
 
-# All but the mount points that docker itself puts into a container.
+# All but the mount points that docker itself puts into a container, and the one for the shim.
 has_one_file() {
   local container files
   container=$(docker create "$image") \
     && files=$(docker export "$container" | tar --list | grep --invert-match --line-regexp --extended-regexp \
-      '\.dockerenv|(dev|proc|sys|etc)/|dev/(console|pts/|shm/)|etc/(hostname|hosts|mtab|resolv\.conf)') \
+      '\.dockerenv|(dev|proc|sys|etc)/|dev/(console|pts/|shm/)|opt/(sidepost/)?|etc/(hostname|hosts|mtab|resolv\.conf)') \
     && equal "$files" sidepost
 }
 
@@ -265,6 +265,39 @@ check_container() {
   docker rm --force sidepost >/dev/null 2>&1 || true
 }
 
+# --- the shim on a volume ---
+
+installs_shim() {
+  docker volume create shim \
+    && docker run --detach --name sidepost --read-only --cap-drop ALL --security-opt no-new-privileges \
+      --volume shim:/opt/sidepost "$@" "$image" serve --install-shim /opt/sidepost
+}
+
+# A container of another image, as another user, with the volume read-only.
+finds_shim() {
+  docker run --rm --user 33 --network container:sidepost --volume shim:/opt/sidepost:ro "$base" bash -c '
+    ls -l /opt/sidepost/* && cat /opt/sidepost/php/mail.ini \
+      && printf "From: a@example.com\nTo: b@example.com\nSubject: hi\n\nhello\n" | /opt/sidepost/bin/sendmail -t -i'
+}
+
+refuses_folder() {
+  local code=0
+  docker run --rm --read-only "$image" serve --install-shim /srv >"$work/refused" 2>&1 || code=$?
+  cat "$work/refused" && equal "$code" 78 && grep --fixed-strings 'user 65532' "$work/refused"
+}
+
+check_shim() {
+  if check 'shim: starts with a new volume' installs_shim && check 'shim: becomes healthy' becomes_healthy sidepost; then
+    check 'shim: another container sends with it' finds_shim || true
+    check 'shim: stops with 0 in under 3 s' stops_cleanly sidepost || true
+    docker rm --force sidepost >/dev/null
+    check 'shim: starts with the same volume' installs_shim || true
+    check 'shim: another container still sends' finds_shim || true
+  fi
+  check 'shim: a folder that cannot be written ends it with 78' refuses_folder || true
+  docker rm --force sidepost >/dev/null 2>&1 || true
+}
+
 # --- compose.yaml ---
 
 compose() {
@@ -336,6 +369,7 @@ main() {
   check_image
   check_container 65532
   check_container 12345 --user 12345
+  check_shim
   check_compose
   finish
 }

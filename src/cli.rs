@@ -9,6 +9,7 @@ pub mod oauth;
 pub mod send;
 pub mod sendmail;
 pub mod serve;
+pub mod shim;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -18,6 +19,7 @@ use lexopt::prelude::{Long, Short, Value};
 
 use self::send::Letter;
 use self::sendmail::Call;
+use self::shim::Shim;
 
 const HELP: &str = "\
 Sidepost, the mail sidecar: HTTP JSON and SMTP in, your mail provider out.
@@ -25,6 +27,8 @@ Sidepost, the mail sidecar: HTTP JSON and SMTP in, your mail provider out.
 Usage: sidepost [VERB] [OPTIONS]
 
   sidepost                  serve (the default); settings come from SIDEPOST_* variables
+  sidepost serve --install-shim DIR
+                            the same, with bin/sendmail and php/mail.ini put into DIR first, for another container
   sidepost config           every setting in force, and where it came from
   sidepost config --check   only check the settings; exit code 78 where one can never work
   sidepost doctor [--json] [--to ADDRESS] [--from ADDRESS]
@@ -86,8 +90,8 @@ impl From<Exit> for ExitCode {
 /// What was asked for.
 #[derive(Debug)]
 pub enum Verb {
-    /// Be the sidecar.
-    Serve,
+    /// Be the sidecar, and be `sendmail` for whoever mounts that folder.
+    Serve(Option<Shim>),
     /// Send through a running sidecar.
     Send(Letter),
     /// Look at the chain to the provider.
@@ -124,7 +128,7 @@ pub fn named(mut arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Verb, String> {
     let mut parser = lexopt::Parser::from_args(arguments.into_iter().collect::<Vec<_>>());
     let verb = match parser.next().map_err(|error| error.to_string())? {
-        None => Verb::Serve,
+        None => Verb::Serve(None),
         Some(Long("help") | Short('h')) => return Ok(Verb::Say(HELP.to_owned())),
         Some(Long("version") | Short('V')) => return Ok(Verb::Say(version())),
         Some(Value(verb)) if SENDMAIL.iter().any(|name| verb == *name) => {
@@ -148,10 +152,14 @@ fn parse_verb(verb: &str, parser: &mut lexopt::Parser) -> Result<Verb, String> {
     let mut letter = Letter::default();
     let mut doctor = doctor::Options::default();
     let mut check_only = false;
+    let mut shim = None;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match (verb, argument) {
             (_, Long("help") | Short('h')) => return Ok(Verb::Say(HELP.to_owned())),
             ("config", Long("check")) => check_only = true,
+            ("serve", Long("install-shim")) => {
+                shim = Some(Shim::parse(parser.value().map_err(|error| error.to_string())?)?);
+            }
             ("doctor", Long("json")) => doctor.json = true,
             ("doctor", Long("to")) => doctor.to = Some(text(parser)?),
             ("doctor", Long("from")) => doctor.from = Some(text(parser)?),
@@ -163,7 +171,7 @@ fn parse_verb(verb: &str, parser: &mut lexopt::Parser) -> Result<Verb, String> {
         }
     }
     match verb {
-        "serve" => Ok(Verb::Serve),
+        "serve" => Ok(Verb::Serve(shim)),
         "doctor" => Ok(Verb::Doctor(doctor)),
         "healthcheck" => Ok(Verb::Healthcheck),
         "config" => Ok(Verb::Config { check_only }),
@@ -216,8 +224,9 @@ mod tests {
 
     #[test]
     fn verbs_and_options() {
-        assert!(matches!(parsed(&[]), Ok(Verb::Serve)));
-        assert!(matches!(parsed(&["serve"]), Ok(Verb::Serve)));
+        assert!(matches!(parsed(&[]), Ok(Verb::Serve(None))));
+        assert!(matches!(parsed(&["serve"]), Ok(Verb::Serve(None))));
+        assert!(matches!(parsed(&["serve", "--install-shim", "/opt/x"]), Ok(Verb::Serve(Some(_)))));
         assert!(matches!(parsed(&["config", "--check"]), Ok(Verb::Config { check_only: true })));
         assert!(matches!(parsed(&["healthcheck"]), Ok(Verb::Healthcheck)));
         assert!(matches!(parsed(&["oauth", "login", "microsoft", "--device"]), Ok(Verb::OauthLogin(_))));
@@ -229,6 +238,9 @@ mod tests {
             &["sned"][..],
             &["sendmail", "-Z"],
             &["serve", "now"],
+            &["serve", "--install-shim"],
+            &["serve", "--install-shim", "here"],
+            &["send", "--install-shim", "/opt/x"],
             &["--port"],
             &["send"],
             &["send", "--to"],

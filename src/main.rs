@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     let arguments = cli::named(std::env::args_os());
     let variables = std::env::vars_os;
     match cli::parse(arguments) {
-        Ok(cli::Verb::Serve) => cli::serve::run(variables()),
+        Ok(cli::Verb::Serve(shim)) => cli::serve::run(shim.as_ref(), variables()),
         Ok(cli::Verb::Send(letter)) => cli::send::run(&letter, variables()),
         Ok(cli::Verb::Sendmail(call)) => cli::sendmail::run(&call, variables()),
         Ok(cli::Verb::Doctor(options)) => cli::doctor::run(&options, variables()),

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
+use super::shim::Shim;
 use super::{Exit, misconfigured};
 use crate::app::{self, Running, StartError};
 use crate::config::{Config, advice};
@@ -13,32 +14,35 @@ use crate::observe::log;
 
 /// Serves; returns after a signal and an orderly end.
 #[must_use]
-pub fn run(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exit {
+pub fn run(shim: Option<&Shim>, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exit {
     let (config, env) = Config::read(variables);
     let notes = advice::notes(&config, &env);
     if env.has_problems() {
         return misconfigured(&env.into_problems());
     }
     log::start(&config.log);
+    if let Some(Err(sentence)) = shim.map(Shim::install) {
+        return failed(Exit::Config, &sentence);
+    }
     for note in notes {
         info!(setting = note.variable, detail = note.sentence, "worth a look");
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(why) => return failed(&why.to_string()),
+        Err(why) => return failed(Exit::Unavailable, &why.to_string()),
     };
     let exit = match runtime.block_on(serve(&config)) {
         Ok(()) => Exit::Ok,
-        Err(StartError(sentence)) => failed(&sentence),
+        Err(StartError(sentence)) => failed(Exit::Unavailable, &sentence),
     };
     log::finish();
     exit
 }
 
-fn failed(sentence: &str) -> Exit {
+fn failed(exit: Exit, sentence: &str) -> Exit {
     error!(reason = sentence, "cannot start");
     eprintln!("sidepost: {sentence}");
-    Exit::Unavailable
+    exit
 }
 
 async fn serve(config: &Config) -> Result<(), StartError> {

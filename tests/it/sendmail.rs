@@ -140,3 +140,57 @@ async fn other_settings_are_none_of_its_business() {
     assert_eq!((code, said.as_str()), (0, ""));
     assert_eq!(provider.ledger.held().len(), 1);
 }
+
+/// What another container finds on the volume that both mount.
+#[tokio::test(flavor = "multi_thread")]
+async fn installed_for_another_container() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::{fs, process::Stdio};
+
+    use crate::support::sidecar::{binary, command};
+
+    let provider = Provider::start(Script::new());
+    let sidecar = through(&provider);
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("bin/sendmail");
+    let settings = [("HTTP_LISTEN", "off"), ("SMTP_LISTEN", "off"), ("ADMIN_LISTEN", "off"), ("LOG_LEVEL", "off")];
+    // A listener that cannot be had ends it after the files are there.
+    let install = || {
+        let mut serve = command(&settings);
+        serve.args(["serve", "--install-shim"]).arg(folder.path()).stderr(Stdio::piped()).stdout(Stdio::piped());
+        serve.env("SIDEPOST_HTTP_LISTEN", "unix:/nowhere/at/all");
+        serve.output().unwrap()
+    };
+    assert_eq!(install().status.code(), Some(69));
+    assert_eq!(fs::read(&program).unwrap(), fs::read(binary()).unwrap());
+    assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
+    let setting = fs::read_to_string(folder.path().join("php/mail.ini")).unwrap();
+    assert_eq!(setting, format!("sendmail_path = \"{} -t -i\"\n", program.display()));
+
+    // While one copy runs, as it may in the other container, the next start leaves it or replaces it whole.
+    let inode = || fs::metadata(&program).unwrap().ino();
+    let first = inode();
+    let mut running = tokio::process::Command::new(&program);
+    running.arg("-t").env("SIDEPOST_ADDRESS", sidecar.smtp.to_string()).stdin(Stdio::piped());
+    let mut running = running.spawn().unwrap();
+    install();
+    assert_eq!(inode(), first);
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    install();
+    assert_ne!(inode(), first);
+    use tokio::io::AsyncWriteExt as _;
+    running.stdin.take().unwrap().write_all(format!("From: a@example.com\n{MESSAGE}").as_bytes()).await.unwrap();
+    assert!(running.wait().await.unwrap().success());
+    assert_eq!(provider.ledger.only().sender, "a@example.com");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_a_mistake() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let (code, _, said) = run(&["serve", "--install-shim", path], &[], "");
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains(path) && said.contains("mount a volume there"), "{said}");
+    let (code, _, said) = run(&["serve", "--install-shim", "relative"], &[], "");
+    assert_eq!(code, 64, "{said}");
+}
