@@ -102,7 +102,7 @@ impl Address {
     #[must_use]
     pub fn is_misread(&self) -> bool {
         // Nothing of this is in a dot-string, and a backslash is before each quote inside.
-        self.local.trim_matches('"').contains(|c| "()<>[]:;@\\,".contains(c)) || encoded_word::is_in(&self.local)
+        self.local.trim_matches('"').contains(|c| "()<>[]:;@\\,".contains(c)) || encoded_word::may_begin_in(&self.local)
     }
 
     /// For logs: `j***@example.com`.

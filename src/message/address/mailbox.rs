@@ -108,8 +108,8 @@ fn parse_name(text: &str) -> Result<Option<String>, AddressError> {
         return Err(AddressError("a name has no control characters and no line ends"));
     }
     // Readers decode even what stands in quotes, so what is left now could not be shown as it is.
-    if encoded_word::is_in(&name) {
-        return Err(AddressError("a name is plain text; this encoded word (RFC 2047) cannot be decoded"));
+    if encoded_word::may_begin_in(&name) {
+        return Err(AddressError("a name is plain text; `=?` begins an encoded word (RFC 2047), and this one cannot be decoded"));
     }
     if name.chars().count() > LONGEST_NAME {
         return Err(AddressError("a name has at most 255 characters"));
@@ -224,7 +224,7 @@ mod tests {
             for text in [format!("{name} <a@b.c>"), format!("\"{name}\" <a@b.c>"), text] {
                 if let Ok(mailbox) = Mailbox::parse(&text) {
                     let name = mailbox.name().unwrap_or_default();
-                    prop_assert!(!has_control(name) && !encoded_word::is_in(name));
+                    prop_assert!(!has_control(name) && !encoded_word::may_begin_in(name));
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! not read at all: a group, a list with semicolons, a route, two addresses in one entry.
 
 use super::{Address, take_quoted};
+use crate::message::header::encoded_word;
 
 /// The address of each entry of a From, Sender or Reply-To field, given as its raw value; none for a blank one.
 ///
@@ -34,6 +35,9 @@ struct Entry {
 impl Entry {
     /// Its address: nothing for an entry with nothing in it, which old lists have.
     fn address(&self) -> Option<Option<Address>> {
+        if encoded_word::is_open_in(&self.outside) {
+            return None;
+        }
         let text = match (&self.inside, self.outside.trim_matches(' ')) {
             (None, "") => return Some(None),
             (Some(inside), _) => inside.trim_matches(' '),
@@ -163,6 +167,7 @@ mod tests {
             r#"<"a@b"@y.z>"#,
             "a@b.c\0",
             "=?utf-8?Q?a=40b.c?=",
+            "=?utf-8?Q?a=40b.c <?=d@e.f>",
             "<a@b.c(x)>",
         ] {
             assert_eq!(read(value), None, "{value:?}");

@@ -23,6 +23,21 @@ fn is_beginning(behind: &str) -> bool {
     matches!(parts.next(), Some("B" | "b" | "Q" | "q")) && parts.next().is_some()
 }
 
+/// The same for a piece of a mailbox: some readers look for the rest of the beginning too in the pieces behind it.
+#[must_use]
+pub fn may_begin_in(text: &str) -> bool {
+    text.contains("=?")
+}
+
+/// Whether an encoded word begins in this text and a reader might look for its end behind it.
+#[must_use]
+pub fn is_open_in(text: &str) -> bool {
+    text.rsplit_once("=?").is_some_and(|(_, behind)| {
+        let encoded = behind.splitn(3, '?').nth(2);
+        !encoded.is_some_and(|encoded| encoded.contains("?="))
+    })
+}
+
 /// The text as encoded words, separated by a space: pure ASCII that decodes to exactly this text.
 #[must_use]
 pub fn encode(text: &str) -> String {
@@ -113,6 +128,21 @@ mod tests {
             assert_eq!(is_in(text), found, "{text}");
         }
         assert!(!is_in(&"=?a".repeat(200_000)));
+    }
+
+    #[test]
+    fn a_word_that_does_not_end_is_open() {
+        for (text, open) in [
+            ("", false),
+            ("=?utf-8?Q?a?=", false),
+            ("=?utf-8?q?=C3=A4?= b", false),
+            ("=?utf-8?q?=C3", true),
+            ("=?utf-8?Q?a?= =?utf-8", true),
+            ("=?utf-8?q?= b", true),
+            ("What=?", true),
+        ] {
+            assert_eq!(is_open_in(text), open, "{text}");
+        }
     }
 
     #[test]
