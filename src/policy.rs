@@ -141,6 +141,22 @@ impl Policy {
         self.loops.mark()
     }
 
+    /// Refuses a sender for whose envelope [`Policy::admit`] would refuse, before there is any content.
+    ///
+    /// # Errors
+    /// [`Refusal::SenderNotAllowed`].
+    pub fn check_sender(&self, sender: Option<&Address>) -> Result<(), Refusal> {
+        self.senders.check_sender(sender)
+    }
+
+    /// The same about one recipient.
+    ///
+    /// # Errors
+    /// [`Refusal::RecipientNotAllowed`].
+    pub fn check_recipient(&self, recipient: &Address) -> Result<(), Refusal> {
+        self.recipients.check_one(recipient)
+    }
+
     /// Admits a submission as a message, or refuses it.
     ///
     /// A redirected message has one recipient, however many the submission had.

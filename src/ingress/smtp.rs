@@ -111,9 +111,7 @@ impl Server {
         let places = Places::new(config.smtp_connections, config.smtp_connections_per_client);
         let certificates = tls.as_ref().is_some_and(|tls| tls.knows_client_certificates());
         let access = Access { tls: tls.is_some(), users: config.smtp_users.clone(), certificates };
-        let policy = relay.policy();
-        let (max_message_bytes, max_recipients) = (policy.max_message_bytes(), policy.max_recipients());
-        let rules = Arc::new(Rules { hostname, max_message_bytes, max_recipients, lmtp: false, access });
+        let rules = Arc::new(Rules { hostname, policy: relay.policy().clone(), lmtp: false, access });
         Arc::new(Self { config, clients, door: Ingress::Smtp, rules, places, tls, relay })
     }
 

@@ -54,7 +54,11 @@ impl Recipients {
         envelope.recipients().iter().try_for_each(|recipient| self.check_one(recipient))
     }
 
-    fn check_one(&self, recipient: &Address) -> Result<(), Refusal> {
+    /// Refuses a recipient who may not get mail.
+    ///
+    /// # Errors
+    /// [`Refusal::RecipientNotAllowed`].
+    pub fn check_one(&self, recipient: &Address) -> Result<(), Refusal> {
         let refuse = |setting| Err(Refusal::RecipientNotAllowed { recipient: recipient.masked(), setting });
         if self.denied.as_ref().is_some_and(|denied| denied.have(recipient)) {
             return refuse("SIDEPOST_DENIED_RECIPIENTS");

@@ -72,10 +72,21 @@ impl Senders {
     /// # Errors
     /// [`Refusal::SenderNotAllowed`].
     pub fn of_envelope(&self, envelope: Envelope) -> Result<Envelope, Refusal> {
+        self.check_sender(envelope.sender())?;
         match (envelope.sender(), self.forced()) {
-            (None, _) => Ok(envelope),
             (Some(_), Some(from)) => Ok(envelope.from_sender(from.address().clone())),
-            (Some(sender), None) => self.check(sender).map(|()| envelope),
+            _ => Ok(envelope),
+        }
+    }
+
+    /// Whether an envelope with that sender may leave, under whatever sender it then does.
+    ///
+    /// # Errors
+    /// [`Refusal::SenderNotAllowed`].
+    pub fn check_sender(&self, sender: Option<&Address>) -> Result<(), Refusal> {
+        match (sender, self.forced()) {
+            (Some(sender), None) => self.check(sender),
+            _ => Ok(()),
         }
     }
 

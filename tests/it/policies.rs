@@ -83,6 +83,34 @@ async fn who_may_not_send_is_told_by_which_setting() {
     assert_eq!(sidecar.count(&refused("http", "recipient_not_allowed")).await, 1);
 }
 
+/// A relaying server then bounces for those recipients alone, and sends no content for nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_smtp_whom_a_rule_refuses_is_refused_by_name_and_before_the_content() {
+    let provider = Provider::start(Script::new());
+    let sidecar = through(&provider, &[("ALLOWED_SENDERS", "us.example"), ("DENIED_RECIPIENTS", "boss@them.example")]);
+    let mut lines = Lines::connect(sidecar.smtp).await;
+    for (said, expected) in [
+        ("EHLO me", "250"),
+        ("MAIL FROM:<a@evil.example>", "550 5.7.1 a***@evil.example may not send here (SIDEPOST_ALLOWED_SENDERS)"),
+        ("MAIL FROM:<a@us.example>", "250"),
+        ("RCPT TO:<t@them.example>", "250"),
+        (
+            "RCPT TO:<Boss@them.example>",
+            "550 5.7.1 B***@them.example may not get mail from here (SIDEPOST_DENIED_RECIPIENTS)",
+        ),
+        ("DATA", "354"),
+        ("From: a@us.example\r\n\r\n.", "250 2.0.0"),
+    ] {
+        let reply = lines.ask(said).await;
+        assert!(reply.starts_with(expected), "{said}: {reply}");
+    }
+    assert_eq!(provider.ledger.held()[0].recipients, ["t@them.example"]);
+    for reason in ["sender_not_allowed", "recipient_not_allowed"] {
+        let series = format!("sidepost_refusals_total{{ingress=\"smtp\",reason=\"{reason}\"}}");
+        assert_eq!(sidecar.count(&series).await, 1, "{reason}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn staging_gets_one_copy_and_every_caller_all_its_verdicts() {
     let script = Script::new().on_recipient("staging@us.example", Action::reply(250, "2.1.5 Fine"));

@@ -10,6 +10,7 @@ use super::reply::Reply;
 use crate::message::dsn::{Dsn, RecipientDsn};
 use crate::message::{Address, Envelope};
 use crate::outcome::{EnhancedCode, Refusal};
+use crate::policy::Policy;
 
 /// Errors in a row after which the connection ends; before EHLO, where nobody has shown to speak SMTP, fewer.
 const MOST_ERRORS: usize = 10;
@@ -54,10 +55,8 @@ const TOO_MANY_COMMANDS: Reply = Reply::new(421, EnhancedCode(4, 7, 0), "Too man
 pub struct Rules {
     /// Our own name, in the greeting and to EHLO.
     pub hostname: String,
-    /// The largest message in bytes; announced by SIZE (RFC 1870).
-    pub max_message_bytes: usize,
-    /// The most recipients of one message.
-    pub max_recipients: usize,
+    /// What may be sent: the largest message, which SIZE announces (RFC 1870), the most recipients, from whom, to whom.
+    pub policy: Policy,
     /// LMTP is spoken (RFC 2033): it begins with LHLO.
     pub lmtp: bool,
     /// Who may send mail.
@@ -122,6 +121,12 @@ impl Step {
         Self { refused: Some(reason), ..Self::from(reply) }
     }
 
+    /// Whether one of our own rules refused a sender or a recipient.
+    #[must_use]
+    pub fn is_by_a_rule(&self) -> bool {
+        matches!(self.refused, Some("sender_not_allowed" | "recipient_not_allowed"))
+    }
+
     /// Whether it is the end of a login that was refused.
     #[must_use]
     pub fn is_refused_login(&self) -> bool {
@@ -164,7 +169,7 @@ impl Dialogue {
     /// A conversation that begins.
     #[must_use]
     pub fn new(rules: Arc<Rules>) -> Self {
-        let max_recipients = rules.max_recipients;
+        let max_recipients = rules.policy.max_recipients();
         let gate = Gate::default();
         Self { rules, gate, hello: None, draft: None, max_recipients, in_chunks: false, errors: 0, commands: 0 }
     }
@@ -233,8 +238,8 @@ impl Dialogue {
     fn begin(&mut self, name: &str, extended: bool) -> Step {
         self.abandon();
         self.hello = Some(Hello { name: name.to_owned(), extended });
-        let Rules { hostname, max_message_bytes, .. } = &*self.rules;
-        let max_recipients = self.max_recipients;
+        let Rules { hostname, policy, .. } = &*self.rules;
+        let (max_message_bytes, max_recipients) = (policy.max_message_bytes(), self.max_recipients);
         let text = if extended {
             let mut text = format!(
                 "{hostname}\nPIPELINING\nSIZE {max_message_bytes}\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX={max_recipients}\nHELP"
@@ -248,7 +253,7 @@ impl Dialogue {
     }
 
     fn mail(&mut self, mut mail: Mail) -> Step {
-        let limit = self.rules.max_message_bytes as u64;
+        let limit = self.rules.policy.max_message_bytes() as u64;
         if self.hello.is_none() {
             return HELLO_FIRST.into();
         }
@@ -260,6 +265,9 @@ impl Dialogue {
         }
         if mail.size.is_some_and(|size| size > limit) {
             let refusal = Refusal::TooLarge { limit };
+            return Step::refuse(answer::refused(&refusal), refusal.label());
+        }
+        if let Err(refusal) = self.rules.policy.check_sender(mail.sender.as_ref()) {
             return Step::refuse(answer::refused(&refusal), refusal.label());
         }
         let dsn = Dsn::of(mail.ret.take(), mail.envid.take());
@@ -278,6 +286,9 @@ impl Dialogue {
             let refusal = Refusal::TooManyRecipients { limit };
             let refused = (!std::mem::replace(&mut draft.overfull, true)).then(|| refusal.label());
             return Step { refused, ..answer::refused(&refusal).into() };
+        }
+        if let Err(refusal) = self.rules.policy.check_recipient(&rcpt.recipient) {
+            return Step::refuse(answer::refused(&refusal), refusal.label());
         }
         if rcpt.dsn != RecipientDsn::default() {
             draft.dsn.push(draft.recipients.len(), rcpt.dsn);
@@ -402,7 +413,7 @@ impl Dialogue {
         if self.errors >= if self.hello.is_some() { MOST_ERRORS } else { MOST_ERRORS_BEFORE_HELLO } {
             return Step::close(TOO_MANY_ERRORS, step.refused);
         }
-        if self.commands > MOST_COMMANDS + 2 * self.rules.max_recipients {
+        if self.commands > MOST_COMMANDS + 2 * self.rules.policy.max_recipients() {
             return Step::close(TOO_MANY_COMMANDS, step.refused);
         }
         step
@@ -430,19 +441,26 @@ mod tests {
 
     use super::super::command;
     use super::*;
+    use crate::config::env::{Env, Settings as _};
+    use crate::policy;
+
+    fn policy() -> Policy {
+        let settings = [
+            ("MAX_MESSAGE_BYTES", "1KiB"),
+            ("MAX_RECIPIENTS", "3"),
+            ("ALLOWED_SENDERS", "b.test,x.test"),
+            ("DENIED_RECIPIENTS", "no.test"),
+        ];
+        let variables = settings.map(|(name, value)| (format!("SIDEPOST_{name}").into(), value.into()));
+        Policy::new(&Env::collect(variables, policy::Config::SETTINGS.to_vec()).read(), &["test"])
+    }
 
     fn dialogue() -> Dialogue {
         of(false)
     }
 
     fn of(lmtp: bool) -> Dialogue {
-        let rules = Rules {
-            hostname: "us.test".to_owned(),
-            max_message_bytes: 1000,
-            max_recipients: 3,
-            lmtp,
-            access: Access::default(),
-        };
+        let rules = Rules { hostname: "us.test".to_owned(), policy: policy(), lmtp, access: Access::default() };
         Dialogue::new(Arc::new(rules))
     }
 
@@ -517,7 +535,7 @@ mod tests {
     #[test]
     fn ehlo_announces_and_helo_does_not() {
         let mut dialogue = dialogue();
-        let text = "us.test\nPIPELINING\nSIZE 1000\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX=3\nHELP";
+        let text = "us.test\nPIPELINING\nSIZE 1024\n8BITMIME\nSMTPUTF8\nCHUNKING\nDSN\nENHANCEDSTATUSCODES\nLIMITS RCPTMAX=3\nHELP";
         assert_eq!(say(&mut dialogue, "EHLO me.test").reply.text(), text);
         assert_eq!(say(&mut dialogue, "HELO me.test").reply.text(), "us.test");
         assert_eq!(dialogue.hello(), Some(&Hello { name: "me.test".to_owned(), extended: false }));
@@ -553,8 +571,8 @@ mod tests {
     fn limits_have_their_codes() {
         let mut dialogue = check(&[
             ("EHLO me", "250"),
-            ("MAIL FROM:<> SIZE=1001", "552 5.3.4"),
-            ("MAIL FROM:<> SIZE=1000", "250 2.1.0"),
+            ("MAIL FROM:<> SIZE=1025", "552 5.3.4"),
+            ("MAIL FROM:<> SIZE=1024", "250 2.1.0"),
             ("RCPT TO:<\u{e4}@b.test>", "550 5.6.7"),
             ("RCPT TO:<a@b.test>", "250 2.1.5"),
             ("RCPT TO:<a@b.test>", "250 2.1.5"),
@@ -564,6 +582,23 @@ mod tests {
         assert!(steps.iter().all(|step| codes(&step.reply) == "452 4.5.3" && step.next == Next::Command));
         assert_eq!(steps.iter().filter(|step| step.refused == Some("too_many_recipients")).count(), 1);
         assert!(matches!(say(&mut dialogue, "DATA").next, Next::Content(_)));
+    }
+
+    #[test]
+    fn whom_the_rules_refuse_is_told_before_the_content() {
+        let mut dialogue = check(&[
+            ("EHLO me", "250"),
+            ("MAIL FROM:<a@elsewhere.test>", "550 5.7.1"),
+            ("RCPT TO:<a@b.test>", "503 5.5.1"),
+            ("MAIL FROM:<a@b.test>", "250 2.1.0"),
+            ("RCPT TO:<a@b.test>", "250 2.1.5"),
+        ]);
+        let steps: Vec<Step> = (0..50).map(|_| say(&mut dialogue, "RCPT TO:<boss@No.test>")).collect();
+        assert!(steps.iter().all(|step| codes(&step.reply) == "550 5.7.1" && step.next == Next::Command));
+        assert!(steps.iter().all(|step| step.refused == Some("recipient_not_allowed")));
+        assert!(steps[0].reply.text().contains("b***@no.test"), "{}", steps[0].reply.text());
+        let Next::Content(transaction) = say(&mut dialogue, "DATA").next else { panic!("no content") };
+        assert_eq!(transaction.envelope.recipients(), [Address::parse("a@b.test").unwrap()]);
     }
 
     #[test]
@@ -612,7 +647,7 @@ mod tests {
     /// RFC 2920 section 3.1: MAIL, RCPT and DATA may come in one group, so all of them are refused in their turn.
     #[test]
     fn a_pipelined_group_behind_a_refused_mail_is_no_crime() {
-        let mut dialogue = check(&[("EHLO me", "250"), ("MAIL FROM:<> SIZE=1001", "552 5.3.4")]);
+        let mut dialogue = check(&[("EHLO me", "250"), ("MAIL FROM:<> SIZE=1025", "552 5.3.4")]);
         for _ in 0..100 {
             assert_eq!(codes(&say(&mut dialogue, "RCPT TO:<a@b.test>").reply), "503 5.5.1");
         }

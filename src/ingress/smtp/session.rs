@@ -160,6 +160,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Some(reason) = step.refused {
             self.server.count(reason);
         }
+        if step.is_by_a_rule() {
+            tracing::info!(client = %self.peer, reply = step.reply.text(), "a rule refused a sender or a recipient");
+        }
         if step.is_refused_login() {
             tracing::info!(client = %self.peer, "a login on the SMTP listener was refused");
             sleep(PAUSE).await;

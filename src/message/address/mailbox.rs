@@ -109,7 +109,9 @@ fn parse_name(text: &str) -> Result<Option<String>, AddressError> {
     }
     // Readers decode even what stands in quotes, so what is left now could not be shown as it is.
     if encoded_word::may_begin_in(&name) {
-        return Err(AddressError("a name is plain text; `=?` begins an encoded word (RFC 2047), and this one cannot be decoded"));
+        return Err(AddressError(
+            "a name is plain text; `=?` begins an encoded word (RFC 2047), and this one cannot be decoded",
+        ));
     }
     if name.chars().count() > LONGEST_NAME {
         return Err(AddressError("a name has at most 255 characters"));

@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         first: Option<Box<Transaction>>,
         taken: &Reply,
     ) -> Result<(), End> {
-        let limit = self.server.rules.max_message_bytes;
+        let limit = self.server.rules.policy.max_message_bytes();
         let incoming = self.incoming.take();
         let transaction = first.as_deref().or_else(|| incoming.as_deref().map(|incoming| &incoming.transaction));
         let replies = if chunk.last { transaction.map_or(1, |of| self.replies_due(of)) } else { 1 };
@@ -155,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Passes over the octets of a chunk that nobody wants, which would be taken for commands otherwise. Where that are
     /// more than two messages may have, the connection ends instead: the size is only what somebody claims.
     pub(super) async fn swallow(&mut self, size: u64, reply: Reply, replies: usize) -> Result<(), End> {
-        if size > 2 * self.server.rules.max_message_bytes as u64 {
+        if size > 2 * self.server.rules.policy.max_message_bytes() as u64 {
             return Err(End::With(reply));
         }
         let (begun, mut left) = (Instant::now(), size);
@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Begins to take content of which so many bytes are expected, if there is room for them.
     fn begin(&mut self, transaction: Transaction, expected: u64) -> Result<Incoming, Refusal> {
-        let limit = self.server.rules.max_message_bytes;
+        let limit = self.server.rules.policy.max_message_bytes();
         let bytes = usize::try_from(transaction.size.unwrap_or(expected)).unwrap_or(limit).min(limit);
         let hold = self.server.relay.reserve(self.server.door, bytes)?;
         Ok(Incoming {
@@ -189,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn content_deadline(&self, begun: Instant, received: u64) -> Instant {
-        let counted = received.min(self.server.rules.max_message_bytes as u64);
+        let counted = received.min(self.server.rules.policy.max_message_bytes() as u64);
         begun + self.server.config.smtp_data_timeout + Duration::from_secs(counted / SLOWEST)
     }
 
@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Ok((content, hold)) => self.submit(transaction, content, hold).await,
             Err(why) => {
                 self.count_spoiled(why);
-                self.say_to_each(&answer::spoiled(why, self.server.rules.max_message_bytes), replies)
+                self.say_to_each(&answer::spoiled(why, self.server.rules.policy.max_message_bytes()), replies)
             }
         }
     }
