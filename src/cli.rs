@@ -5,6 +5,7 @@ pub mod client;
 pub mod config;
 pub mod doctor;
 pub mod healthcheck;
+pub mod import;
 pub mod oauth;
 pub mod send;
 pub mod sendmail;
@@ -39,6 +40,8 @@ Usage: sidepost [VERB] [OPTIONS]
                             send through a running sidecar; the text comes from standard input
   sidepost sendmail [OPTIONS] [ADDRESS...]
                             as /usr/sbin/sendmail, also where the binary is called that; -t, -i, -f, -F, -bs, ...
+  sidepost import [FILE|FOLDER...] [--from KIND] [--secrets DIR] [--json]
+                            the settings of Postfix, Sendmail, msmtp, ... as variables, and what has no equivalent
   sidepost oauth login google|microsoft [--client-id ID] [--username ADDRESS] [--tenant TENANT] [--device] [--write FILE]
                             get a refresh token by consent in a browser, and print the variables to set
   sidepost --help, --version
@@ -105,6 +108,8 @@ pub enum Verb {
         /// Say nothing where all is well.
         check_only: bool,
     },
+    /// Take over another program's settings.
+    Import(import::Options),
     /// Get a refresh token by a person's consent.
     OauthLogin(oauth::Login),
     /// Say this and be done.
@@ -146,8 +151,10 @@ fn version() -> String {
 }
 
 fn parse_verb(verb: &str, parser: &mut lexopt::Parser) -> Result<Verb, String> {
-    if verb == "oauth" {
-        return oauth::parse(parser);
+    match verb {
+        "oauth" => return oauth::parse(parser),
+        "import" => return import::parse(parser),
+        _ => {}
     }
     let mut letter = Letter::default();
     let mut doctor = doctor::Options::default();
@@ -230,6 +237,7 @@ mod tests {
         assert!(matches!(parsed(&["config", "--check"]), Ok(Verb::Config { check_only: true })));
         assert!(matches!(parsed(&["healthcheck"]), Ok(Verb::Healthcheck)));
         assert!(matches!(parsed(&["oauth", "login", "microsoft", "--device"]), Ok(Verb::OauthLogin(_))));
+        assert!(matches!(parsed(&["import", "/etc/postfix", "--from=postfix", "--secrets", "d"]), Ok(Verb::Import(_))));
         assert!(matches!(parsed(&["--version"]), Ok(Verb::Say(_))));
         assert!(matches!(parsed(&["send", "--help"]), Ok(Verb::Say(_))));
         assert!(matches!(parsed(&["send", "--to", "a@b.test", "--subject=x"]), Ok(Verb::Send(_))));
@@ -245,6 +253,7 @@ mod tests {
             &["send"],
             &["send", "--to"],
             &["send", "--tom", "x"],
+            &["import", "--from", "qmail"],
         ] {
             assert!(parsed(bad).is_err(), "{bad:?}");
         }

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Ok(cli::Verb::Doctor(options)) => cli::doctor::run(&options, variables()),
         Ok(cli::Verb::Healthcheck) => cli::healthcheck::run(variables()),
         Ok(cli::Verb::Config { check_only }) => cli::config::run(check_only, variables()),
+        Ok(cli::Verb::Import(options)) => cli::import::run(&options, variables()),
         Ok(cli::Verb::OauthLogin(login)) => cli::oauth::run(&login, variables()),
         Ok(cli::Verb::Say(text)) => cli::say(&text),
         Err(mistake) => cli::misused(&mistake),

@@ -55,7 +55,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "net",
         ],
     ),
-    ("cli", &["app", "config", "ingress", "observe", "message", "net", "oauth", "net"]),
+    ("cli", &["app", "config", "ingress", "observe", "message", "net", "oauth", "provider"]),
 ];
 
 /// What ingresses need of delivery is the room they hold, and of transport the mail kept in memory; nothing else.
