@@ -36,7 +36,7 @@ Usage: sidepost [VERB] [OPTIONS]
                             look at the chain to the provider now; with --to, send a test message
   sidepost healthcheck      exit code 0 while the sidecar on this host is alive (for HEALTHCHECK)
   sidepost send --to ADDRESS --subject TEXT [--from ADDRESS] [--cc ADDRESS] [--html FILE]
-                [--server ADDRESS]
+                [--server HOST:PORT]
                             send through a running sidecar; the text comes from standard input
   sidepost sendmail [OPTIONS] [ADDRESS...]
                             as /usr/sbin/sendmail, also where the binary is called that; -t, -i, -f, -F, -bs, ...

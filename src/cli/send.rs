@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Read as _};
+use std::net::ToSocketAddrs as _;
 
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ pub struct Letter {
     subject: Option<String>,
     text: Option<String>,
     html: Option<String>,
-    address: Option<Address>,
+    server: Option<String>,
 }
 
 impl Letter {
@@ -36,10 +37,8 @@ impl Letter {
             "subject" => self.subject = Some(value),
             "text" => self.text = Some(value),
             "html" => self.html = Some(value),
-            "server" => {
-                let parsed = Address::parse(&value).map(|address| address.reachable());
-                self.address = Some(parsed.ok_or_else(|| format!("--server wants {}", Address::EXPECTS))?);
-            }
+            "server" if is_server(&value) => self.server = Some(value),
+            "server" => return Err(format!("--server wants a host with its port, or {}", Address::EXPECTS)),
             _ => return Err(format!("no such option: --{option}")),
         }
         Ok(())
@@ -85,6 +84,20 @@ fn standard_input() -> Result<String, String> {
     Ok(text)
 }
 
+fn is_server(text: &str) -> bool {
+    let port = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    Address::parse(text).is_some() || text.rsplit_once(':').is_some_and(port)
+}
+
+/// Where the server is; what is no address is the name of a host, such as that of a Service.
+fn address(server: &str) -> Result<Address, String> {
+    if let Some(address) = Address::parse(server) {
+        return Ok(address.reachable());
+    }
+    let mut found = server.to_socket_addrs().map_err(|error| format!("{server}: {error}"))?;
+    found.next().map(Address::Tcp).ok_or_else(|| format!("{server}: the name has no address"))
+}
+
 /// Sends, prints the answer, and turns it into an exit code.
 #[must_use]
 pub fn run(letter: &Letter, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exit {
@@ -92,9 +105,17 @@ pub fn run(letter: &Letter, variables: impl IntoIterator<Item = (OsString, OsStr
         Ok(config) => config,
         Err(problems) => return misconfigured(&problems),
     };
-    let Some(address) = letter.address.clone().or_else(|| config.http.http_listen.reachable()) else {
-        eprintln!("sidepost: SIDEPOST_HTTP_LISTEN is off; give --server");
-        return Exit::Usage;
+    let given = letter.server.as_deref().map(address).transpose();
+    let address = match given.map(|given| given.or_else(|| config.http.http_listen.reachable())) {
+        Ok(Some(address)) => address,
+        Ok(None) => {
+            eprintln!("sidepost: SIDEPOST_HTTP_LISTEN is off; give --server");
+            return Exit::Usage;
+        }
+        Err(sentence) => {
+            eprintln!("sidepost: {sentence}");
+            return Exit::TryAgain;
+        }
     };
     let message = match letter.json() {
         Ok(message) => message,

@@ -78,3 +78,25 @@ async fn a_running_sidecar_is_asked_and_not_hammered() {
     let (code, _, said) = doctor(&[], wrong).await;
     assert!(code == 70 && said.contains("401"), "{code} {said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_finds_a_server_by_its_name() {
+    let sidecar = Sidecar::start(&[]);
+    let sent = async |server: String| {
+        let arguments = ["send", "--to=b@example.org", "--from=a@example.com", "--text=x"].map(str::to_owned);
+        tokio::task::spawn_blocking(move || {
+            let server = format!("--server={server}");
+            run(&arguments.iter().chain([&server]).map(String::as_str).collect::<Vec<_>>(), &[], "")
+        })
+        .await
+        .unwrap()
+    };
+    let (code, out, err) = sent(format!("localhost:{}", sidecar.http.port())).await;
+    assert!(code == 0 && out.contains("\"sent\""), "{code} {out} {err}");
+    let (code, _, err) = sent("nobody.invalid:8025".to_owned()).await;
+    assert!(code == 75 && err.contains("nobody.invalid:8025: "), "{code} {err}");
+    for bad in ["localhost", "localhost:", "localhost:99999", "localhost:0"] {
+        let (code, _, err) = sent(bad.to_owned()).await;
+        assert!(code == 64 && err.contains("--server wants a host with its port"), "{bad}: {code} {err}");
+    }
+}
