@@ -42,7 +42,7 @@ for _ in $(seq 100); do
 done
 "$promtool" check metrics <"$work/metrics"
 sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$work/metrics" | sort >"$work/served"
-grep -rohE 'sidepost_[a-z_]+' "$rules" docs | sed -E 's/_(bucket|sum|count)$//' | sort -u >"$work/named"
+grep -rohE 'sidepost_[a-z_]+' deploy docs helm README.md | sed -E 's/_(bucket|sum|count)$//' | sort -u >"$work/named"
 unknown=$(comm -23 "$work/named" "$work/served")
 [[ -z $unknown ]] || { echo "named and not served: $unknown" >&2; exit 1; }
-echo "$(wc -l <"$work/served") metrics served, $(wc -l <"$work/named") named in rules and documents"
+echo "$(wc -l <"$work/served") metrics served, $(wc -l <"$work/named") named in rules, dashboard, chart and documents"

@@ -22,3 +22,5 @@ echo "== the README, as written"
 scripts/readme-test.sh
 echo "== the alerts and the metrics"
 scripts/rules-test.sh
+echo "== the Helm chart and the dashboard"
+scripts/helm-test.sh

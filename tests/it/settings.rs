@@ -1,5 +1,7 @@
 //! Settings: all mistakes at once, nothing secret shown, the README's table as the code has it.
 
+mod chart;
+
 use std::path::Path;
 
 use sidepost::config;
