@@ -268,6 +268,7 @@ impl Delivery {
     }
 
     fn time(&self, phases: Phases) {
+        self.notice(&phases);
         if let Some(end) = phases.certificate_ends {
             self.diagnosis.certificate_ends(end);
         }

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use self::comparison::Conclusion;
 pub use self::record::is_of_the_path;
-use self::record::{Headline, Now, Record};
+use self::record::{Headline, Now, Record, Trouble};
 pub use self::view::{Facts, PathView, StageView, View};
 use crate::outcome::{Cause, Failure, Reason, Step};
 
@@ -239,6 +239,20 @@ impl Diagnosis {
         self.record().paths().get(place).is_some_and(record::Path::is_explained)
     }
 
+    /// A stage works, and not as well as it should; or, without a conclusion, it does again.
+    pub fn remarked(&self, stage: Stage, conclusion: Option<&Conclusion>) {
+        let is_news = self.record().remark(stage).map(|remark| &remark.conclusion) != conclusion;
+        if is_news {
+            self.update(|record, now| record.remarked(stage, conclusion, now));
+        }
+    }
+
+    /// Whether a stage works, and not as well as it should.
+    #[must_use]
+    pub fn is_remarked(&self, stage: Stage) -> bool {
+        self.record().remark(stage).is_some()
+    }
+
     /// Mail goes along that path from now on.
     pub fn uses(&self, place: usize) {
         self.update(|record, _| record.uses(place));
@@ -285,17 +299,11 @@ impl Diagnosis {
         let (provider, state, path) = (self.provider.as_str(), record.standing().label(), record.path());
         match record.trouble() {
             None => info!(provider, state, path, "provider state"),
-            Some(trouble) => warn!(
-                provider,
-                state,
-                path,
-                stage = trouble.stage,
-                cause = trouble.cause.name,
-                detail = trouble.evidence,
-                why = trouble.cause.why,
-                remedy = trouble.cause.remedy,
-                "provider state"
-            ),
+            Some(Trouble { stage, entry }) => {
+                let (stage, cause, detail) = (stage.label(), entry.cause(), entry.evidence());
+                let (cause, why, remedy) = cause.map_or(("", "", ""), |cause| (cause.name, cause.why, cause.remedy));
+                warn!(provider, state, path, stage, cause, detail, why, remedy, "provider state");
+            }
         }
     }
 

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use self::capture::Capture;
 use self::smtp::Smtp;
+use crate::diagnosis::comparison::families::Host;
+use crate::diagnosis::comparison::names::Lookup;
 use crate::diagnosis::comparison::{Answer, Found};
 use crate::diagnosis::table::INTERNAL;
 use crate::lifecycle::Watch;
@@ -106,8 +108,12 @@ pub struct Attempt {
 /// How long the phases of an attempt took; absent where there was none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Phases {
+    /// The name lookup.
+    pub name: Option<Duration>,
     /// Name lookup and TCP.
     pub connect: Option<Duration>,
+    /// Whether a connection came about by IPv4 only after IPv6 had been tried.
+    pub has_left_ipv6: Option<bool>,
     /// The TLS handshake.
     pub tls: Option<Duration>,
     /// Until when the certificate holds that was shown in it.
@@ -186,9 +192,23 @@ impl Transport {
     ) -> (Found, bool) {
         match self {
             Self::Smtp(smtp) => smtp.look(server, host, port, failure, wait, lifecycle).await,
-            Self::Capture(_) => {
-                (Found { host, port, answer: Answer::NoRoute, greeting: None, is_distrusted: None }, false)
-            }
+            Self::Capture(_) => (Found { host, port, answer: Answer::NoRoute, greeting: None, trust: None }, false),
+        }
+    }
+
+    /// How the lookup of a name ends just now.
+    pub async fn look_up(&self, host: &str, wait: Duration) -> Lookup {
+        match self {
+            Self::Smtp(smtp) => smtp.look_up(host, wait).await,
+            Self::Capture(_) => Lookup::Unavailable,
+        }
+    }
+
+    /// What answers at a host's port by each family of addresses.
+    pub async fn families(&self, host: &str, port: u16, wait: Duration) -> Host {
+        match self {
+            Self::Smtp(smtp) => smtp.families(host, port, wait).await,
+            Self::Capture(_) => Host { name: host.to_owned(), port, v4: None, v6: None },
         }
     }
 

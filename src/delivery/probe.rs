@@ -4,19 +4,19 @@
 //! start, after a refusal when the circuit lets one try through, and after a long time without mail. Nobody is asked
 //! again because a kubelet asks us.
 
+mod compare;
+
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use self::compare::{Suspicions, all};
 use super::Delivery;
 use crate::config::value::Value;
-use crate::diagnosis::comparison::{Comparison, Conclusion, Found};
 use crate::diagnosis::{Source, Stage, Standing, is_of_the_path};
 use crate::lifecycle::Phase;
 use crate::outcome::{Failure, Reason, Step};
@@ -112,23 +112,21 @@ pub struct Prober {
     known: HashMap<&'static str, Vec<u16>>,
     wake: Notify,
     is_done: AtomicBool,
-    compared: Mutex<Option<Compared>>,
+    suspicions: Suspicions,
+    /// When what was last compared.
+    compared: Mutex<HashMap<Compared, Instant>>,
 }
 
-/// What was last compared: which path, and how it failed.
-#[derive(Clone, Copy, Debug)]
-struct Compared {
-    what: (usize, Step, Reason),
-    at: Instant,
-}
+/// What was compared: which path, and how it failed.
+type Compared = (usize, Step, Reason);
 
 impl Prober {
     /// With those settings. `known` says on which ports known hosts listen.
     #[must_use]
     pub fn new(config: &Config, known: HashMap<&'static str, Vec<u16>>) -> Self {
         let (every, controls) = (config.probe_interval, config.control_hosts.clone());
-        let (wake, is_done, compared) = (Notify::new(), AtomicBool::new(false), Mutex::default());
-        Self { every, controls, known, wake, is_done, compared }
+        let (wake, is_done) = (Notify::new(), AtomicBool::new(false));
+        Self { every, controls, known, wake, is_done, suspicions: Suspicions::default(), compared: Mutex::default() }
     }
 
     /// A message found trouble that a comparison may explain.
@@ -143,14 +141,24 @@ impl Prober {
     }
 
     /// Whether this was compared a moment ago; where it led to something that still holds, the moment is longer.
-    fn is_compared(&self, what: (usize, Step, Reason), is_explained: bool) -> bool {
-        let compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_compared(&self, what: Compared, is_explained: bool) -> bool {
         let rest = if is_explained { COMPARED } else { COMPARED_IN_VAIN };
-        compared.is_some_and(|compared| compared.what == what && compared.at.elapsed() < rest)
+        self.compared().get(&what).is_some_and(|at| at.elapsed() < rest)
     }
 
-    fn has_compared(&self, what: (usize, Step, Reason)) {
-        *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Compared { what, at: Instant::now() });
+    fn has_compared(&self, what: Compared) {
+        self.compared().insert(what, Instant::now());
+    }
+
+    fn compared(&self) -> MutexGuard<'_, HashMap<Compared, Instant>> {
+        // Every change is a whole one.
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Other hosts, for their names alone.
+    fn names(&self, here: &Server) -> Vec<&str> {
+        let others = self.controls.0.iter().map(|control| &*control.host).filter(|host| *host != &*here.host);
+        others.take(MOST_CONTROLS).collect()
     }
 
     fn others(&self, here: &Server) -> Vec<&str> {
@@ -201,7 +209,9 @@ impl Delivery {
                     soon = SOON;
                 }
             }
-            if !self.is_proved_by_mail(interval) {
+            if self.is_proved_by_mail(interval) {
+                self.settle_suspicions(self.paths.first()).await;
+            } else {
                 self.look(Source::Probe).await;
             }
         }
@@ -228,7 +238,12 @@ impl Delivery {
         let current = self.paths.first();
         match self.probe(current, depth, source).await {
             Some(Err(failure)) if is_of_the_path(&failure) => self.look_around(current, &failure, source).await,
-            _ => self.look_for_better(current, source).await,
+            result => {
+                if matches!(result, Some(Ok(()))) {
+                    self.settle_suspicions(current).await;
+                }
+                self.look_for_better(current, source).await;
+            }
         }
     }
 
@@ -240,19 +255,6 @@ impl Delivery {
         let works = places.into_iter().zip(rungs).find(|(_, result)| matches!(result, Some(Ok(()))));
         if let Some((place, _)) = works {
             self.moved_to(place);
-        }
-    }
-
-    /// Looks for what the trouble of a path has in common with others, unless that was done a moment ago.
-    async fn explain(&self, place: usize, failure: &Failure) {
-        let what = (place, failure.step, failure.reason);
-        if self.prober.is_compared(what, self.diagnosis.is_explained(place)) {
-            return;
-        }
-        self.prober.has_compared(what);
-        let conclusion = self.compare(place, failure).await;
-        if let Some(conclusion) = conclusion {
-            self.diagnosis.concluded(place, (failure.step, failure.reason), &conclusion);
         }
     }
 
@@ -289,54 +291,12 @@ impl Delivery {
         last.is_none_or(|at| at.elapsed().is_ok_and(|ago| ago > LOGIN_AFTER)) || self.circuit.is_open()
     }
 
-    async fn compare(&self, place: usize, failure: &Failure) -> Option<Conclusion> {
-        let Path::Smtp(server) = self.paths.get(place)? else { return None };
-        let look =
-            |host: &str, port| self.transport.look(server, host.to_owned(), port, failure, HASTE, &self.lifecycle);
-        let ports = self.servers().filter(|(other, _)| *other != place).map(|(_, server)| (&*server.host, server.port));
-        let others = self.prober.others(server);
-        let (here, ports, others, outside) = tokio::join!(
-            look(&server.host, server.port),
-            all(ports.map(|(host, port)| look(host, port))),
-            all(others.iter().map(|host| look(host, server.port))),
-            all(self.prober.outside().into_iter().map(|(host, port)| look(host, port))),
-        );
-        let (here, here_is_private) = here;
-        let is_apart = others.iter().any(|(found, is_private)| {
-            here.answer.has_name() && found.answer.has_name() && *is_private != here_is_private
-        });
-        let found = |list: Vec<(Found, bool)>| list.into_iter().map(|(found, _)| found).collect();
-        let failed = (failure.step, failure.reason);
-        let (ports, others, outside) = (found(ports), found(others), found(outside));
-        let has_proxy = has_proxy(std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()));
-        Comparison { failed, here, ports, others, outside, is_apart, has_proxy }.conclude()
-    }
-
     fn servers(&self) -> impl Iterator<Item = (usize, &Server)> {
         self.paths.all().iter().enumerate().filter_map(|(place, path)| match path {
             Path::Smtp(server) => Some((place, server)),
             Path::Capture => None,
         })
     }
-}
-
-fn has_proxy(mut names: impl Iterator<Item = String>) -> bool {
-    names.any(|name| ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"].iter().any(|proxy| name.eq_ignore_ascii_case(proxy)))
-}
-
-/// Runs them at once, and gives what they gave in their order.
-async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    poll_fn(|context| {
-        for (future, output) in running.iter_mut().filter(|(_, output)| output.is_none()) {
-            if let Poll::Ready(value) = future.as_mut().poll(context) {
-                *output = Some(value);
-            }
-        }
-        if running.iter().all(|(_, output)| output.is_some()) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    running.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 #[cfg(test)]
@@ -388,25 +348,5 @@ mod tests {
         for wrong in ["", "a b", "host:0", "host:x", "http://host", "a,,b"] {
             assert!(Controls::parse(wrong).is_none(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_proxy_is_known_by_its_variable() {
-        let names =
-            |names: &[&str]| has_proxy(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>().into_iter());
-        assert!(names(&["PATH", "https_proxy"]) && names(&["ALL_PROXY"]));
-        assert!(!names(&["NO_PROXY", "PATH"]));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn all_run_at_once_and_keep_their_order() {
-        let started = Instant::now();
-        let slow = |seconds| async move {
-            sleep(Duration::from_secs(seconds)).await;
-            seconds
-        };
-        assert_eq!(all([3, 1, 2].into_iter().map(slow)).await, [3, 1, 2]);
-        assert_eq!(started.elapsed(), Duration::from_secs(3));
-        assert!(all(std::iter::empty::<std::future::Ready<()>>()).await.is_empty());
     }
 }

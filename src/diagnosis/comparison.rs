@@ -4,6 +4,9 @@
 //! One host alone proves nothing: it may be down, restart, or have had enough of us. So nothing is concluded where
 //! there was nothing to compare with, and nothing about a host of our own network from hosts outside of it.
 
+pub mod families;
+pub mod names;
+
 use std::fmt::Write as _;
 
 use super::clouds;
@@ -59,8 +62,32 @@ pub struct Found {
     pub answer: Answer,
     /// The first line that it said by itself, where one was waited for.
     pub greeting: Option<String>,
-    /// Whether its certificate is none that is trusted here; absent where nobody looked.
-    pub is_distrusted: Option<bool>,
+    /// What its certificate is worth here; absent where nobody looked, or none was shown.
+    pub trust: Option<Trust>,
+}
+
+/// What a certificate is worth here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It is in order.
+    Good,
+    /// Its time is over, or has not come.
+    Untimely,
+    /// It is for another name.
+    OtherName,
+    /// It comes from an issuer that is not trusted here, or is no good in another way.
+    Distrusted,
+}
+
+impl Trust {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Good => "",
+            Self::Untimely => " with a certificate out of its time",
+            Self::OtherName => " with a certificate for another name",
+            Self::Distrusted => " with a certificate not trusted here",
+        }
+    }
 }
 
 /// Everything that there is to compare.
@@ -89,6 +116,8 @@ pub struct Conclusion {
     pub cause: &'static Cause,
     /// What was compared.
     pub evidence: String,
+    /// Whether that proves what was only a doubt, since somebody was in a hurry.
+    pub is_proof: bool,
 }
 
 impl Comparison {
@@ -97,26 +126,14 @@ impl Comparison {
     pub fn conclude(&self) -> Option<Conclusion> {
         let cause = match self.failed {
             _ if self.is_apart => None,
-            (Step::Dns, _) => self.name(),
             (Step::Connect, _) => self.connection(),
             (Step::Greeting, Reason::Timeout | Reason::ConnectionLost) => self.silence(),
             (Step::Greeting | Step::Hello, Reason::Protocol) => self.stranger(),
             (Step::StartTls, Reason::TlsUnavailable) => self.stranger(),
-            (Step::Tls, Reason::TlsCertificate) => self.stranger().or_else(|| self.inspected()),
+            (Step::Tls, Reason::TlsCertificate) => self.stranger().or_else(|| self.certificates()),
             _ => None,
         }?;
-        Some(Conclusion { cause, evidence: self.evidence() })
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Found> {
-        self.others.iter().chain(&self.outside)
-    }
-
-    fn name(&self) -> Option<&'static Cause> {
-        if self.all().any(|found| found.answer.has_name()) {
-            return (self.failed.1 == Reason::NameNotFound).then_some(&NO_SUCH_NAME);
-        }
-        self.all().next().map(|_| &NO_NAMES)
+        Some(Conclusion { cause, evidence: self.evidence(), is_proof: false })
     }
 
     fn connection(&self) -> Option<&'static Cause> {
@@ -152,8 +169,17 @@ impl Comparison {
         self.others.iter().any(|found| greeted_as(found) == Some(name)).then_some(&INTERCEPTED)
     }
 
-    fn inspected(&self) -> Option<&'static Cause> {
-        self.others.iter().any(|found| found.is_distrusted == Some(true)).then_some(&INSPECTED)
+    /// Two providers do not have the same trouble with their certificates by chance.
+    fn certificates(&self) -> Option<&'static Cause> {
+        let trust = self.here.trust?;
+        let is_shared = self.others.iter().any(|found| found.trust == Some(trust));
+        match trust {
+            Trust::Good => None,
+            _ if !is_shared => None,
+            Trust::Untimely => Some(&CLOCK_WRONG),
+            Trust::OtherName => Some(&INTERCEPTED),
+            Trust::Distrusted => Some(&INSPECTED),
+        }
     }
 
     fn evidence(&self) -> String {
@@ -163,10 +189,9 @@ impl Comparison {
             let comma = if count == 0 { "" } else { "," };
             let greeted = greeted_as(found).filter(|name| is_showable(name));
             let greeted = greeted.map_or(String::new(), |name| format!(" as {name}"));
-            let distrusted =
-                if found.is_distrusted == Some(true) { " with a certificate not trusted here" } else { "" };
+            let trust = found.trust.map_or("", Trust::words);
             // Writing into a String cannot fail.
-            let _ = write!(text, "{comma} {}:{} {}{greeted}{distrusted}", found.host, found.port, found.answer.words());
+            let _ = write!(text, "{comma} {}:{} {}{greeted}{trust}", found.host, found.port, found.answer.words());
         }
         text.push('.');
         text
@@ -187,18 +212,9 @@ fn is_implicit(port: u16) -> bool {
     matches!(port, 465 | 2465 | 8465 | 443)
 }
 
-const NO_SUCH_NAME: Cause = Cause {
-    name: "name_not_found",
-    why: "Other names are found from here, so it is this one that does not exist.",
-    remedy: "Check the spelling of SIDEPOST_HOST.",
-};
-
-const NO_NAMES: Cause = Cause {
-    name: "no_names",
-    why: "No name at all is found from here: the resolver is down, or cannot be reached.",
-    remedy: "Check the resolver of this machine or pod (/etc/resolv.conf, CoreDNS), and that egress rules let port 53 \
-             out, UDP and TCP.",
-};
+/// Every cause that a comparison of connections can come to, but for the blocked ports, which have one for each place.
+pub const CAUSES: [&Cause; 8] =
+    [&PORT_CLOSED_THERE, &HOST_DOWN, &HOST_SILENT, &INTERCEPTED, &INSPECTED, &CLOCK_WRONG, &NO_WAY_OUT, &PROXY_NEEDED];
 
 const PORT_CLOSED_THERE: Cause = Cause {
     name: "port_closed_there",
@@ -235,6 +251,13 @@ const INSPECTED: Cause = Cause {
              SIDEPOST_CA_FILE.",
 };
 
+const CLOCK_WRONG: Cause = Cause {
+    name: "clock_wrong",
+    why: "Certificates of hosts that have nothing to do with each other are out of their time: the clock of this machine \
+          is wrong.",
+    remedy: "Set the clock of this machine or node right (NTP); a container has no clock of its own.",
+};
+
 const NO_WAY_OUT: Cause = Cause {
     name: "no_egress",
     why: "Nothing outside answers from here, on any port.",
@@ -254,7 +277,7 @@ mod tests {
     use super::*;
 
     fn found(host: &str, port: u16, answer: Answer) -> Found {
-        Found { host: host.to_owned(), port, answer, greeting: None, is_distrusted: None }
+        Found { host: host.to_owned(), port, answer, greeting: None, trust: None }
     }
 
     fn greeting(found: Found, line: &str) -> Found {
@@ -331,20 +354,6 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_wrong_and_a_resolver_that_is_down() {
-        let with = |reason, others: &[Answer]| {
-            let others = others.iter().map(|answer| found("other.example", 587, *answer)).collect();
-            Comparison { others, ..comparison(Step::Dns, reason, NoName) }
-        };
-        use Answer::{NameUnavailable, NoName, Nothing};
-        assert_eq!(cause(&with(Reason::NameNotFound, &[Nothing, NoName])), Some("name_not_found"));
-        assert_eq!(cause(&with(Reason::NameUnavailable, &[NameUnavailable])), Some("no_names"));
-        assert_eq!(cause(&with(Reason::NameNotFound, &[NoName])), Some("no_names"));
-        assert_eq!(cause(&with(Reason::NameUnavailable, &[Nothing])), None);
-        assert_eq!(cause(&with(Reason::NameNotFound, &[])), None);
-    }
-
-    #[test]
     fn somebody_who_answers_for_everybody() {
         let strange = "220 proxy.isp.example ESMTP ready";
         let mut comparison = comparison(Step::Tls, Reason::TlsCertificate, Answer::Open);
@@ -370,13 +379,24 @@ mod tests {
     }
 
     #[test]
-    fn tls_that_is_opened_on_the_way() {
-        let mut comparison = comparison(Step::Tls, Reason::TlsCertificate, Answer::Open);
-        let other = found("other.example", 587, Answer::Open);
-        comparison.others = vec![Found { is_distrusted: Some(false), ..other.clone() }];
-        assert_eq!(cause(&comparison), None);
-        comparison.others.push(Found { is_distrusted: Some(true), ..other });
-        assert_eq!(cause(&comparison), Some("tls_inspected"));
+    fn certificates_that_two_providers_have_no_luck_with() {
+        use Trust::{Distrusted, Good, OtherName, Untimely};
+        for (here, others, expected) in [
+            (Some(Distrusted), &[Some(Good), Some(Distrusted)][..], Some("tls_inspected")),
+            (Some(Distrusted), &[Some(Good), None, Some(Untimely)], None),
+            (Some(Untimely), &[Some(Untimely)], Some("clock_wrong")),
+            (Some(Untimely), &[Some(Good)], None),
+            (Some(OtherName), &[Some(OtherName)], Some("port_intercepted")),
+            (Some(OtherName), &[], None),
+            (Some(Good), &[Some(Good)], None),
+            (None, &[Some(Distrusted)], None),
+        ] {
+            let mut comparison = comparison(Step::Tls, Reason::TlsCertificate, Answer::Open);
+            comparison.here.trust = here;
+            let other = |&trust| Found { trust, ..found("other.example", 587, Answer::Open) };
+            comparison.others = others.iter().map(other).collect();
+            assert_eq!(cause(&comparison), expected, "{here:?} {others:?}");
+        }
     }
 
     #[test]

@@ -48,8 +48,19 @@ pub struct Entry {
     pub checked: Option<SystemTime>,
     /// When it last worked.
     pub last_success: Option<SystemTime>,
+    /// What is not as good as it should be, although it works.
+    pub remark: Option<Remark>,
     /// When the trouble began, and how many times it was seen.
     trouble: Option<(Instant, u32)>,
+}
+
+/// Something that costs time and loses nothing: it lasts until it is taken back, whatever passes meanwhile.
+#[derive(Clone, Debug)]
+pub struct Remark {
+    /// Why, and what was seen.
+    pub conclusion: Conclusion,
+    /// Since when it is so.
+    pub since: SystemTime,
 }
 
 /// One path with its last failure.
@@ -74,12 +85,10 @@ impl Path {
 /// The trouble that is worth a line in the log.
 #[derive(Debug)]
 pub struct Trouble<'a> {
-    /// The label of the stage.
-    pub stage: &'static str,
-    /// What was seen.
-    pub evidence: &'a str,
-    /// Why.
-    pub cause: &'static Cause,
+    /// The stage.
+    pub stage: Stage,
+    /// What is known of it, or of the path that has the trouble.
+    pub entry: &'a Entry,
 }
 
 /// What is known of the whole chain.
@@ -104,8 +113,27 @@ impl Entry {
             since: now.wall,
             checked: None,
             last_success: None,
+            remark: None,
             trouble: None,
         }
+    }
+
+    /// What was seen, where there is a cause for it.
+    pub fn evidence(&self) -> &str {
+        match (&self.remark, self.cause) {
+            (Some(remark), None) => &remark.conclusion.evidence,
+            _ => &self.evidence,
+        }
+    }
+
+    /// Why it does not work, or not well.
+    pub fn cause(&self) -> Option<&'static Cause> {
+        self.cause.or_else(|| self.remark.as_ref().map(|remark| remark.conclusion.cause))
+    }
+
+    /// Since when it is so.
+    pub fn since(&self) -> SystemTime {
+        self.remark.as_ref().filter(|_| self.cause.is_none()).map_or(self.since, |remark| remark.since)
     }
 
     fn passed(&mut self, now: Now) {
@@ -221,6 +249,19 @@ impl Record {
         if let Some(stage) = Stage::of(&failure).filter(|stage| in_trouble(self.entry(*stage))) {
             self.entry_mut(stage).told(&failure, now);
         }
+        if conclusion.is_proof {
+            self.proved(place, &failure, now);
+        }
+    }
+
+    /// What was a doubt is none any more.
+    fn proved(&mut self, place: usize, failure: &Failure, now: Now) {
+        if let Some(path) = self.paths.get_mut(place) {
+            path.entry.turn(State::Failed, Some(failure.cause), now);
+        }
+        if let Some(stage) = Stage::of(failure).filter(|_| self.paths.iter().all(|path| path.failure.is_some())) {
+            self.break_at(stage, place, failure, Proof::AtOnce, now);
+        }
     }
 
     /// A failure with what comparisons have shown.
@@ -232,6 +273,18 @@ impl Record {
             }
             _ => failure,
         }
+    }
+
+    /// A stage works, and not as well as it should; or it does again.
+    pub fn remarked(&mut self, stage: Stage, conclusion: Option<&Conclusion>, now: Now) {
+        let remark = &mut self.entry_mut(stage).remark;
+        let since = remark.as_ref().map_or(now.wall, |remark| remark.since);
+        *remark = conclusion.map(|conclusion| Remark { conclusion: conclusion.clone(), since });
+    }
+
+    /// What is not as good as it should be at a stage.
+    pub fn remark(&self, stage: Stage) -> Option<&Remark> {
+        self.entry(stage).remark.as_ref()
     }
 
     /// What no attempt tells.
@@ -333,7 +386,8 @@ impl Record {
             return Standing::Failed;
         }
         let best_is_down = self.paths.first().is_some_and(|path| path.entry.state == State::Failed);
-        if best_is_down || self.stages.iter().any(Entry::is_in_doubt) {
+        let is_remarkable = |entry: &Entry| entry.is_in_doubt() || entry.remark.is_some();
+        if best_is_down || self.stages.iter().any(is_remarkable) {
             return Standing::Degraded;
         }
         let is_known = self.chain().any(|(_, entry)| entry.state == State::Ok);
@@ -351,13 +405,15 @@ impl Record {
         let stages = self.all().filter(|(_, entry)| is_trouble(entry));
         let worst = stages.min_by_key(|(stage, entry)| (entry.state != State::Failed, *stage));
         let best_path = self.paths.first().map(|path| (Stage::Connect, &path.entry));
-        let (stage, entry) = worst.or_else(|| best_path.filter(|(_, entry)| is_trouble(entry)))?;
-        Some(Trouble { stage: stage.label(), evidence: &entry.evidence, cause: entry.cause? })
+        let best_path = best_path.filter(|(_, entry)| is_trouble(entry));
+        let remarked = || self.all().find(|(_, entry)| entry.remark.is_some());
+        let (stage, entry) = worst.or(best_path).or_else(remarked)?;
+        entry.cause().map(|_| Trouble { stage, entry })
     }
 
     /// What a change is judged by.
     pub fn headline(&self) -> Headline {
-        let trouble = self.trouble().map(|trouble| (trouble.stage, trouble.cause.name));
+        let trouble = self.trouble().and_then(|trouble| Some((trouble.stage.label(), trouble.entry.cause()?.name)));
         (self.standing(), trouble, self.current)
     }
 
@@ -420,9 +476,9 @@ fn is_of_the_message(failure: &Failure) -> bool {
     failure.class == Class::Permanent || (failure.class == Class::Transient && failure.step == Step::Recipient)
 }
 
-/// Whether it may only be slow: a connection came about, and somebody in a hurry did not wait for the rest.
+/// Whether it may only be slow: somebody in a hurry did not wait for the end of it.
 fn is_slow(failure: &Failure, source: Source) -> bool {
-    source == Source::HastyProbe && failure.reason == Reason::Timeout
+    source == Source::HastyProbe && matches!(failure.reason, Reason::Timeout | Reason::NameUnavailable)
 }
 
 #[cfg(test)]
@@ -494,6 +550,7 @@ mod tests {
     const CERTIFICATE: Kind = (Class::Misconfigured, Step::Tls, Reason::TlsCertificate);
     const SENDER: Kind = (Class::Misconfigured, Step::Sender, Reason::SenderRefused);
     const BUSY: Kind = (Class::Transient, Step::Greeting, Reason::ProviderBusy);
+    const UNNAMED: Kind = (Class::Unreachable, Step::Dns, Reason::NameUnavailable);
     const GREYLISTED: Kind = (Class::Transient, Step::Recipient, Reason::RecipientRefused);
 
     #[test]
@@ -590,7 +647,7 @@ mod tests {
     fn what_a_comparison_showed_is_told_until_the_path_works_again() {
         let mut story = Story::new(1);
         story.fails(0, REFUSED);
-        let conclusion = Conclusion { cause: &BETTER, evidence: "Compared: x.".to_owned() };
+        let conclusion = Conclusion { cause: &BETTER, evidence: "Compared: x.".to_owned(), is_proof: false };
         story.record.concluded(0, (REFUSED.1, REFUSED.2), &conclusion, story.now);
         let told = |story: &Story| {
             let entry = story.record.entry(Stage::Connect);
@@ -602,5 +659,40 @@ mod tests {
         assert_eq!(told(&story), better, "a further failure says the same");
         story.taken(0).after(60).fails(0, REFUSED);
         assert_eq!(told(&story), (Some("general"), "It was seen.".to_owned()), "it may be another reason now");
+    }
+
+    #[test]
+    fn a_name_that_did_not_come_in_a_hurry_is_a_doubt_until_a_comparison_proves_it() {
+        let mut story = Story::new(2);
+        story.fails_for(Source::HastyProbe, 0, UNNAMED).fails_for(Source::HastyProbe, 1, UNNAMED);
+        story.is(Standing::Degraded);
+        let mut conclusion = Conclusion { cause: &BETTER, evidence: "Compared: x.".to_owned(), is_proof: false };
+        story.record.concluded(0, (UNNAMED.1, UNNAMED.2), &conclusion, story.now);
+        story.is(Standing::Degraded);
+        conclusion.is_proof = true;
+        story.record.concluded(0, (UNNAMED.1, UNNAMED.2), &conclusion, story.now);
+        story.is(Standing::Failed);
+        assert_eq!(story.record.trouble().unwrap().entry.cause(), Some(&BETTER));
+    }
+
+    #[test]
+    fn what_is_remarked_lasts_while_all_works_and_is_told_where_nothing_worse_is() {
+        let mut story = Story::new(1);
+        story.taken(0);
+        let conclusion = Conclusion { cause: &BETTER, evidence: "Compared: x.".to_owned(), is_proof: false };
+        story.record.remarked(Stage::Dns, Some(&conclusion), story.now);
+        story.is(Standing::Degraded).after(60).taken(0).is(Standing::Degraded);
+        assert_eq!((story.state(Stage::Dns), story.record.clean()), (State::Ok, Some(0)));
+        let told = |story: &Story| {
+            let trouble = story.record.trouble().unwrap();
+            (trouble.stage, trouble.entry.cause().unwrap().name, trouble.entry.evidence().to_owned())
+        };
+        assert_eq!(told(&story), (Stage::Dns, "better", "Compared: x.".to_owned()));
+        story.fails(0, LOGIN).is(Standing::Failed);
+        assert_eq!((told(&story).0, told(&story).1), (Stage::Auth, "general"));
+        story.taken(0);
+        story.record.remarked(Stage::Dns, None, story.now);
+        story.is(Standing::Ok);
+        assert!(story.record.trouble().is_none());
     }
 }

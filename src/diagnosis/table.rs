@@ -9,7 +9,7 @@ mod rows;
 
 use crate::outcome::{Cause, Reason, Reply, Step};
 
-pub use self::general::{INTERNAL, SCRIPTED, of};
+pub use self::general::{CERTIFICATE_EXPIRED, CERTIFICATE_NAME, CERTIFICATE_NOT_YET_VALID, INTERNAL, SCRIPTED, of};
 
 /// What is known of a failure when its cause is looked up.
 #[derive(Clone, Copy, Debug)]

@@ -27,6 +27,9 @@ pub struct View {
     pub stages: Vec<StageView>,
     /// Every path, the best first.
     pub paths: Vec<PathView>,
+    /// What is worst, if anything is broken, in doubt, or not as good as it should be.
+    #[serde(skip)]
+    pub trouble: Option<StageView>,
 }
 
 /// One link of the chain.
@@ -100,27 +103,22 @@ impl View {
             last_success: last_taken.map(utc),
             stages: record.all().map(stage).collect(),
             paths: record.paths().iter().map(path).collect(),
+            trouble: record.trouble().map(|trouble| stage((trouble.stage, trouble.entry))),
         }
-    }
-
-    /// The first link that is broken, or else in doubt.
-    #[must_use]
-    pub fn trouble(&self) -> Option<&StageView> {
-        let broken = self.stages.iter().find(|stage| stage.facts.state == State::Failed.label());
-        broken.or_else(|| self.stages.iter().find(|stage| stage.facts.cause.is_some()))
     }
 }
 
 impl Facts {
     fn of(entry: &Entry, last_taken: Option<SystemTime>) -> Self {
+        let cause = entry.cause();
         Self {
             state: entry.state.label(),
-            evidence: entry.evidence.clone(),
-            cause: entry.cause.map(|cause| cause.name),
-            why: entry.cause.map_or("", |cause| cause.why),
-            remedy: entry.cause.map_or("", |cause| cause.remedy),
+            evidence: entry.evidence().to_owned(),
+            cause: cause.map(|cause| cause.name),
+            why: cause.map_or("", |cause| cause.why),
+            remedy: cause.map_or("", |cause| cause.remedy),
             retryable: entry.cause.map(|_| entry.retryable),
-            since: utc(entry.since),
+            since: utc(entry.since()),
             checked: entry.checked.max(last_taken).map(utc),
             last_success: entry.last_success.max(last_taken).map(utc),
         }

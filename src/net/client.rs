@@ -204,7 +204,8 @@ impl Client {
         let limit = self.patience.connect;
         let lookup = self.resolver.resolve(&url.host, url.port);
         let addresses = within("the name lookup", limit, lookup).await?.map_err(Broken::Name)?;
-        within("the connection attempt", limit, dial::race(addresses)).await?.map_err(Broken::Connect)
+        let dialed = within("the connection attempt", limit, dial::race(addresses)).await?.map_err(Broken::Connect)?;
+        Ok(dialed.tcp)
     }
 
     async fn exchange<S>(&self, stream: S, url: &Url, form: Zeroizing<Vec<u8>>) -> Result<Answer, Broken>

@@ -4,18 +4,41 @@
 //! before it, and a wildcard in one of them would answer with somebody else's address. What `/etc/hosts` knows stays in
 //! force, and a short name of the cluster (`postfix.mail`) is still found by the second question.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 /// More addresses than this are not tried.
 const MOST_ADDRESSES: usize = 8;
+/// An address that worked before is used when the resolver has said nothing for so long.
+const STALE_AFTER: Duration = Duration::from_secs(2);
+/// Who asks later than this does not join a question that is out: its packet may be lost.
+const JOINED: Duration = Duration::from_secs(3);
+/// Questions about one name that are out at once: each holds a thread for as long as a dead resolver is silent.
+const MOST_QUESTIONS: usize = 4;
 
 /// Looks up names and remembers the last good answer of each.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Resolver {
-    last: Mutex<Vec<(String, Vec<IpAddr>)>>,
+    names: Arc<Mutex<HashMap<String, Name>>>,
 }
+
+/// What is known of a name.
+#[derive(Debug, Default)]
+struct Name {
+    last: Option<Vec<IpAddr>>,
+    asked: Vec<(Instant, Question)>,
+}
+
+type Found = Result<Vec<IpAddr>, (io::ErrorKind, String)>;
+
+/// A question that is out, for everybody who wants to know.
+type Question = watch::Receiver<Option<Found>>;
 
 impl Resolver {
     /// The addresses of a host, in the order in which to try them.
@@ -26,42 +49,73 @@ impl Resolver {
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             return Ok(vec![(ip, port).into()]);
         }
-        let addresses = match look_up(host, port).await {
-            Ok(found) => {
-                self.remember(host, &found);
-                found
-            }
-            // A resolver that stumbles must not stop mail to an address that worked a minute ago.
-            Err(error) if !is_missing(&error) => self.recall(host).ok_or(error)?,
-            Err(error) => return Err(error),
+        // A resolver that stumbles must not stop mail to an address that worked a minute ago.
+        let last = self.names().get(host).and_then(|name| name.last.clone());
+        let addresses = match last {
+            None => self.ask(host).await?,
+            Some(last) => match timeout(STALE_AFTER, self.ask(host)).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) if is_missing(&error) => return Err(error),
+                Ok(Err(_)) | Err(_) => last,
+            },
         };
         Ok(in_turn(addresses.into_iter().map(|ip| (ip, port).into()).collect()))
     }
 
-    fn remember(&self, host: &str, addresses: &[IpAddr]) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.retain(|(known, _)| known != host);
-        last.push((host.to_owned(), addresses.to_vec()));
+    /// What the resolver says now, whatever is remembered.
+    ///
+    /// # Errors
+    /// Where the name does not exist, or cannot be looked up.
+    pub async fn ask(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let mut question = self.question(host);
+        let answered = question.wait_for(Option::is_some).await;
+        let found = answered.ok().and_then(|found| found.clone());
+        match found {
+            Some(found) => found.map_err(|(kind, text)| io::Error::new(kind, text)),
+            None => Err(io::Error::other("the lookup was broken off")),
+        }
     }
 
-    fn recall(&self, host: &str) -> Option<Vec<IpAddr>> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.iter().find(|(known, _)| known == host).map(|(_, addresses)| addresses.clone())
+    /// The one that is out, where it is young, or where there are enough of them; else a new one.
+    fn question(&self, host: &str) -> Question {
+        let mut names = self.names();
+        let name = names.entry(host.to_owned()).or_default();
+        name.asked.retain(|(_, question)| question.has_changed().is_ok_and(|answered| !answered));
+        let is_enough = name.asked.len() >= MOST_QUESTIONS;
+        if let Some((_, question)) = name.asked.last().filter(|(asked, _)| is_enough || asked.elapsed() < JOINED) {
+            return question.clone();
+        }
+        let (answer, question) = watch::channel(None);
+        name.asked.push((Instant::now(), question.clone()));
+        let (resolver, host) = (self.clone(), host.to_owned());
+        tokio::spawn(async move {
+            let found = look_up(&host).await;
+            if let Ok(addresses) = &found {
+                resolver.names().entry(host).or_default().last = Some(addresses.clone());
+            }
+            answer.send_replace(Some(found.map_err(|error| (error.kind(), error.to_string()))));
+        });
+        question
+    }
+
+    fn names(&self) -> MutexGuard<'_, HashMap<String, Name>> {
+        // Every change is a whole one.
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn look_up(host: &str, port: u16) -> io::Result<Vec<IpAddr>> {
+async fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
     if is_absolute_by_look(host)
         && !hosts_file_has(host)
-        && let Ok(found) = ask(&format!("{host}."), port).await
+        && let Ok(found) = ask(&format!("{host}.")).await
     {
         return Ok(found);
     }
-    ask(host, port).await
+    ask(host).await
 }
 
-async fn ask(host: &str, port: u16) -> io::Result<Vec<IpAddr>> {
-    let found: Vec<_> = tokio::net::lookup_host((host, port)).await?.map(|address| address.ip()).collect();
+async fn ask(host: &str) -> io::Result<Vec<IpAddr>> {
+    let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect();
     if found.is_empty() { Err(io::Error::other("No address associated with hostname")) } else { Ok(found) }
 }
 
@@ -128,6 +182,39 @@ mod tests {
         assert_eq!(resolver.resolve("[2001:db8::1]", 25).await.unwrap(), addresses(&["[2001:db8::1]:25"]));
         let local = resolver.resolve("localhost", 25).await.unwrap();
         assert!(!local.is_empty() && local.iter().all(|address| address.ip().is_loopback()));
-        assert_eq!(resolver.recall("localhost").unwrap().len(), local.len());
+        assert_eq!(resolver.names()["localhost"].last.as_ref().unwrap().len(), local.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_is_out_is_shared_while_it_is_young_and_never_asked_too_often() {
+        let resolver = Resolver::default();
+        // Answers that never come: the other ends are held here.
+        let mut held = Vec::new();
+        let mut out = |resolver: &Resolver| {
+            let (answer, question) = watch::channel(None);
+            resolver.names().entry("mail.example".to_owned()).or_default().asked.push((Instant::now(), question));
+            held.push(answer);
+        };
+        out(&resolver);
+        let count = |resolver: &Resolver| resolver.names()["mail.example"].asked.len();
+        let joined = resolver.question("mail.example");
+        assert_eq!(count(&resolver), 1);
+        tokio::time::advance(JOINED).await;
+        (0..MOST_QUESTIONS - 1).for_each(|_| out(&resolver));
+        tokio::time::advance(JOINED).await;
+        let _ = resolver.question("mail.example");
+        assert_eq!(count(&resolver), MOST_QUESTIONS);
+        drop(joined);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_found_before_helps_out_when_the_resolver_is_silent() {
+        let resolver = Resolver::default();
+        let (_answer, question) = watch::channel(None);
+        let name = Name { last: Some(vec!["192.0.2.7".parse().unwrap()]), asked: vec![(Instant::now(), question)] };
+        resolver.names().insert("mail.example".to_owned(), name);
+        let asked = Instant::now();
+        assert_eq!(resolver.resolve("mail.example", 25).await.unwrap(), addresses(&["192.0.2.7:25"]));
+        assert_eq!(asked.elapsed(), STALE_AFTER);
     }
 }

@@ -43,7 +43,7 @@ pub fn body(view: &View, tokens: Option<&TokenNews>) -> Vec<u8> {
         "lastSuccess": view.last_success,
         "checks": checks,
     });
-    if let Some(trouble) = view.trouble() {
+    if let Some(trouble) = &view.trouble {
         body["output"] = json!(output(&trouble.facts));
         body["stage"] = json!(trouble.stage);
         body["cause"] = json!(trouble.facts.cause);
@@ -134,7 +134,7 @@ pub fn render(diagnosis: &Diagnosis, logins_rest: bool, text: &mut Vec<u8>) {
         view.stages.iter().map(|stage| (format!("{{stage=\"{}\"}}", stage.stage), yes(stage.facts.state == "failed")));
     gauge("stage_failed", "Whether a link of the chain is broken.", &mut stages);
     let (stage, cause) =
-        view.trouble().map_or(("none", "none"), |stage| (stage.stage, stage.facts.cause.unwrap_or("none")));
+        view.trouble.as_ref().map_or(("none", "none"), |stage| (stage.stage, stage.facts.cause.unwrap_or("none")));
     let info = (format!("{{stage=\"{stage}\",cause=\"{cause}\"}}"), 1.0);
     gauge(
         "diagnosis_info",
@@ -163,7 +163,7 @@ pub fn render(diagnosis: &Diagnosis, logins_rest: bool, text: &mut Vec<u8>) {
 fn check(facts: &Facts, path: Option<&str>) -> Value {
     let status = match (facts.state, facts.cause) {
         ("failed", _) => "fail",
-        ("unknown", Some(_)) => "warn",
+        ("ok" | "unknown", Some(_)) => "warn",
         _ => "pass",
     };
     let mut check = json!({ "status": status, "state": facts.state, "since": facts.since });
@@ -182,8 +182,8 @@ fn check(facts: &Facts, path: Option<&str>) -> Value {
     if !facts.evidence.is_empty() {
         check["output"] = json!(output(facts));
     }
-    if facts.cause.is_some() {
-        check["retryable"] = json!(facts.retryable);
+    if let Some(retryable) = facts.retryable {
+        check["retryable"] = json!(retryable);
     }
     check
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::diagnosis::comparison::Answer;
+use crate::diagnosis::comparison::families::Host;
+use crate::diagnosis::comparison::names::Lookup;
 use crate::net::resolve::{Resolver, is_missing};
 
 /// More of a greeting than this is not read.
@@ -32,8 +34,7 @@ pub async fn reach(resolver: &Resolver, host: &str, port: u16, greeting: bool, w
         Ok(Err(error)) if is_missing(&error) => return Reach::without(Answer::NoName),
         Ok(Err(_)) | Err(_) => return Reach::without(Answer::NameUnavailable),
     };
-    let first = |v6: bool| found.iter().copied().find(|address| address.is_ipv6() == v6);
-    let (v4, v6) = tokio::join!(knock(first(false), wait), knock(first(true), wait));
+    let (v4, v6) = by_family(&found, wait).await;
     let answer = [&v4, &v6].into_iter().flatten().map(Knock::answer).min();
     let open = [v4, v6].into_iter().flatten().find_map(Knock::open);
     let said = match open {
@@ -45,6 +46,30 @@ pub async fn reach(resolver: &Resolver, host: &str, port: u16, greeting: bool, w
         is_private: found.iter().all(|address| is_private(address.ip())),
         greeting: said,
     }
+}
+
+/// How the lookup of a name ends, whatever is remembered of it.
+pub async fn look_up(resolver: &Resolver, host: &str, wait: Duration) -> Lookup {
+    let asked = Instant::now();
+    match timeout(wait, resolver.ask(host)).await {
+        Ok(Ok(_)) => Lookup::Found(asked.elapsed()),
+        Ok(Err(error)) if is_missing(&error) => Lookup::Missing,
+        Ok(Err(_)) | Err(_) => Lookup::Unavailable,
+    }
+}
+
+/// What answers at a host's port by each family, where its name is found at all.
+pub async fn families(resolver: &Resolver, host: String, port: u16, wait: Duration) -> Host {
+    let found = timeout(wait, resolver.resolve(&host, port)).await;
+    let (v4, v6) = by_family(&found.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default(), wait).await;
+    let answer = |knock: Option<Knock>| knock.as_ref().map(Knock::answer);
+    Host { name: host, port, v4: answer(v4), v6: answer(v6) }
+}
+
+/// One address of each family.
+async fn by_family(found: &[SocketAddr], wait: Duration) -> (Option<Knock>, Option<Knock>) {
+    let first = |v6: bool| found.iter().copied().find(|address| address.is_ipv6() == v6);
+    tokio::join!(knock(first(false), wait), knock(first(true), wait))
 }
 
 impl Reach {

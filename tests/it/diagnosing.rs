@@ -377,8 +377,9 @@ async fn each_fault_has_its_stage_and_its_cause() {
             "tls_unavailable",
             "warn",
         ),
-        ("expired", certificate(Certificate::Expired), StartTls, "tls", "tls_certificate", "fail"),
-        ("wrong name", certificate(Certificate::WrongHost), StartTls, "tls", "tls_certificate", "fail"),
+        ("expired", certificate(Certificate::Expired), StartTls, "tls", "certificate_expired", "fail"),
+        ("not yet valid", certificate(Certificate::NotYetValid), StartTls, "tls", "certificate_not_yet_valid", "fail"),
+        ("wrong name", certificate(Certificate::WrongHost), StartTls, "tls", "certificate_name", "fail"),
         ("unknown issuer", certificate(Certificate::OtherIssuer), StartTls, "tls", "tls_certificate", "fail"),
         ("TLS on a plain port", Script::secure(), Implicit, "tls", "tls_handshake", "fail"),
         (

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::certificates::{Certificate, Certificates};
 use crate::support::lines::Lines;
 use crate::support::network::names::{Manner, Names};
-use crate::support::network::{MAIL, Network, ONE, RESOLVER, SIDECAR, STRANGER, TWO, WEB, play};
+use crate::support::network::{MAIL, MAIL_V6, Network, ONE, ONE_V6, RESOLVER, SIDECAR, STRANGER, TWO, WEB, play};
 use crate::support::provider::{Action, Ledger, PASSWORD, Provider, Script, Step, USER};
 use crate::support::sidecar::{binary, get, letter, send, with_settings};
 
@@ -32,7 +32,7 @@ struct World {
     network: Network,
     names: Names,
     mail: Vec<Provider>,
-    _others: Vec<Provider>,
+    others: Vec<Provider>,
 }
 
 fn at(ip: &str, port: u16) -> SocketAddr {
@@ -67,11 +67,20 @@ impl World {
         let mut others = serves(ONE, "one.network.test");
         others.extend(serves(TWO, "two.network.test"));
         others.push(serve(at(WEB, 443), named_implicit("web.network.test", Certificate::Good)));
-        Self { network, names, mail: serves(MAIL, "mail.network.test"), _others: others }
+        Self { network, names, mail: serves(MAIL, "mail.network.test"), others }
     }
 
     fn sidecar(&self, settings: &[(&str, &str)]) -> Sidecar {
         Sidecar::start(&self.network, settings)
+    }
+
+    /// Everybody shows another certificate from now on.
+    fn change(&mut self, certificate: Certificate) {
+        let hosts = NAMES.iter().map(|(name, _)| *name);
+        for (name, pair) in hosts.zip([&self.mail[..], &self.others[..2], &self.others[2..4]]) {
+            pair[0].change(named(name, certificate));
+            pair[1].change(named_implicit(name, certificate));
+        }
     }
 
     fn mails(&self) -> usize {
@@ -115,6 +124,11 @@ impl Sidecar {
         sidecar
     }
 
+    /// How many times the log called anything broken.
+    fn failures(&self) -> usize {
+        lines(self.log.path()).iter().filter(|line| line["state"] == "failed").count()
+    }
+
     async fn health(&self) -> Value {
         serde_json::from_slice(&get(at(SIDECAR, 9025), "/health").await.body).unwrap()
     }
@@ -128,6 +142,22 @@ impl Sidecar {
                 return (health, began.elapsed());
             }
             assert!(began.elapsed() < PATIENCE, "{what}: {health:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn metrics(&self) -> String {
+        String::from_utf8(get(at(SIDECAR, 9025), "/metrics").await.body.to_vec()).unwrap()
+    }
+
+    /// The last line of the log that is like this, once there is one.
+    async fn line_once(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(line) = lines(self.log.path()).into_iter().rfind(&is_it) {
+                return line;
+            }
+            assert!(Instant::now() < until, "{what}: {}", std::fs::read_to_string(self.log.path()).unwrap());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -146,20 +176,13 @@ impl Sidecar {
     async fn tells_everybody(&self, health: &Value) {
         let text = |field: &str| health[field].as_str().unwrap().to_owned();
         let (stage, cause, remedy) = (text("stage"), text("cause"), text("remedy"));
-        let metrics = String::from_utf8(get(at(SIDECAR, 9025), "/metrics").await.body.to_vec()).unwrap();
+        let metrics = self.metrics().await;
         let metric = format!("sidepost_diagnosis_info{{stage=\"{stage}\",cause=\"{cause}\"}} 1\n");
         assert!(metrics.contains(&metric), "{metric}{metrics}");
         let is_it = |line: &Value| {
             line["message"] == "provider state" && line["stage"] == stage.as_str() && line["cause"] == cause.as_str()
         };
-        let until = Instant::now() + PATIENCE;
-        let line = loop {
-            if let Some(line) = lines(self.log.path()).into_iter().rfind(is_it) {
-                break line;
-            }
-            assert!(Instant::now() < until, "{cause}: {}", std::fs::read_to_string(self.log.path()).unwrap());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        };
+        let line = self.line_once(&cause, is_it).await;
         assert_eq!(line["remedy"], remedy.as_str(), "{line}");
         let mut client = Lines::connect(at(SIDECAR, 1025)).await;
         let reply = client.send("s@shop.test", &["to@example.org"], b"S: x\r\n\r\n").await;
@@ -172,14 +195,27 @@ impl Sidecar {
         eprintln!("{}", health["output"].as_str().unwrap());
     }
 
+    /// Mail leaves all the same, and health says so with a word of warning.
+    async fn doubts(&self, cause: &str) -> Value {
+        let is_so = |health: &Value| health["status"] == "warn" && health["cause"] == cause;
+        let (health, _) = self.health_once(cause, is_so).await;
+        in_time(cause, self.started.elapsed(), START);
+        let metrics = self.metrics().await;
+        assert!(metrics.contains(&format!(",cause=\"{cause}\"}} 1\n")), "{metrics}");
+        let is_it = |line: &Value| line["message"] == "provider state" && line["cause"] == cause;
+        assert_eq!(self.line_once(cause, is_it).await["remedy"], health["remedy"]);
+        eprintln!("{}", health["output"].as_str().unwrap());
+        health
+    }
+
     /// All is well again within one interval, without anybody's mail.
     async fn recovers(&self, world: &World) {
+        let mails = world.mails();
         world.network.lift();
-        let lifted = Instant::now();
         let (_, took) = self.health_once("recovery", |health| health["status"] == "pass").await;
         // Intervals are spread by a tenth.
         in_time("recovery", took, INTERVAL + INTERVAL / 10 + Duration::from_secs(1));
-        assert_eq!(world.mails(), 0, "nobody's mail found it out, {:?} after", lifted.elapsed());
+        assert_eq!(world.mails(), mails, "nobody's mail found it out");
         assert_eq!(send(at(SIDECAR, 8025), &letter("to@example.org")).await.status, 200);
     }
 }
@@ -333,5 +369,72 @@ in_a_network!(a_network_in_which_nothing_is_broken, async |network| {
     let sidecar = world.sidecar(&[]);
     sidecar.health_once("a good network", |health| health["checks"]["auth"][0]["state"] == "ok").await;
     assert_eq!(sidecar.health().await["status"], "pass");
+    sidecar.recovers(&world).await;
+});
+
+in_a_network!(a_resolver_that_is_slow, async |network| {
+    let world = World::new(network, &[]).await;
+    let slow = |milliseconds| Manner { delay: Duration::from_millis(milliseconds), ..Manner::default() };
+    for milliseconds in [1500, 4000] {
+        world.names.behave(slow(milliseconds));
+        let sidecar = world.sidecar(&[("SEND_TIMEOUT", "30s")]);
+        sidecar.doubts("resolver_slow").await;
+        assert_eq!(sidecar.failures(), 0, "nothing is broken");
+        assert_eq!(send(at(SIDECAR, 8025), &letter("to@example.org")).await.status, 200);
+        assert_eq!(sidecar.failures(), 0, "nothing is broken");
+    }
+    let sidecar = world.sidecar(&[]);
+    sidecar.doubts("resolver_slow").await;
+    world.names.behave(Manner::default());
+    sidecar.recovers(&world).await;
+});
+
+in_a_network!(a_resolver_that_dies_while_mail_leaves, async |network| {
+    let world = World::new(network, &[]).await;
+    let sidecar = world.sidecar(&[("CONNECTION_MESSAGES", "1"), ("SEND_TIMEOUT", "30s")]);
+    sidecar.health_once("a good network", |health| health["checks"]["auth"][0]["state"] == "ok").await;
+    world.network.fault(&["udp dport 53 drop"]);
+    for _ in 0..3 {
+        let answer = send(at(SIDECAR, 8025), &letter("to@example.org")).await;
+        assert_eq!((answer.status, &answer.body["attempts"]), (200, &1.into()), "{answer:?}");
+    }
+    let is_so = |health: &Value| health["status"] == "warn" && health["cause"] == "no_names";
+    sidecar.health_once("a dead resolver", is_so).await;
+    assert_eq!(sidecar.failures(), 0, "mail leaves, so nothing is broken");
+    world.network.lift();
+    let (_, took) = sidecar.health_once("recovery", |health| health["status"] == "pass").await;
+    in_time("recovery", took, INTERVAL + INTERVAL / 10 + Duration::from_secs(6));
+});
+
+in_a_network!(an_ipv6_that_leads_nowhere, async |network| {
+    let both = [("mail.network.test", MAIL_V6), ("one.network.test", ONE_V6)];
+    let world = World::new(network, &both).await;
+    let _v6 =
+        [serve(at(MAIL_V6, 587), named("mail.network.test", Certificate::Good)), serve(at(ONE_V6, 587), Script::new())];
+    world.network.fault(&["ip6 daddr 2001:db8:113::/64 drop"]);
+    let sidecar = world.sidecar(&[]);
+    let health = sidecar.doubts("ipv6_broken").await;
+    assert_eq!((&health["stage"], &health["checks"]["connect"][0]["state"]), (&"connect".into(), &"ok".into()));
+    assert_eq!(send(at(SIDECAR, 8025), &letter("to@example.org")).await.status, 200);
+    assert_eq!(sidecar.failures(), 0, "mail leaves, so nothing is broken");
+    world.network.lift();
+    let (_, took) = sidecar.health_once("recovery", |health| health["status"] == "pass").await;
+    in_time("recovery", took, INTERVAL + INTERVAL / 10 + Duration::from_secs(1));
+});
+
+in_a_network!(an_ipv6_that_the_provider_alone_has_broken, async |network| {
+    let both = [("mail.network.test", MAIL_V6), ("one.network.test", ONE_V6)];
+    let world = World::new(network, &both).await;
+    let _v6 = serve(at(ONE_V6, 587), Script::new());
+    world.sidecar(&[]).doubts("ipv6_unanswered").await;
+});
+
+in_a_network!(a_clock_that_is_years_ahead, async |network| {
+    let mut world = World::new(network, &[]).await;
+    world.change(Certificate::Expired);
+    let sidecar = world.sidecar(&[]);
+    let health = sidecar.finds("tls", "clock_wrong").await;
+    assert!(health["output"].as_str().unwrap().contains("it ended at 2020-01-01"), "{health:#}");
+    world.change(Certificate::Good);
     sidecar.recovers(&world).await;
 });

@@ -106,8 +106,9 @@ impl Patient {
 
 fn line(text: &mut String, colour: Colour, name: &str, about: &str, check: &Value) {
     let (sign, code, since) = match (word(check, "state"), word(check, "status")) {
-        ("ok", _) => ("ok", "32", String::new()),
         ("failed", _) => ("FAILED", "31", format!(" since {}", word(check, "since"))),
+        ("ok", "warn") => ("doubt", "33", String::new()),
+        ("ok", _) => ("ok", "32", String::new()),
         ("skipped", _) => ("skipped", "2", String::new()),
         (_, "warn") => ("doubt", "33", String::new()),
         _ => ("unknown", "2", String::new()),
@@ -133,6 +134,9 @@ fn verdict(health: &Value) -> String {
         "failed" => format!("Mail cannot leave: {} ({}).", word(health, "stage"), word(health, "cause")),
         "degraded" => match word(health, "stage") {
             "" => "Mail can leave, but not along the best path.".to_owned(),
+            stage if word(&health["checks"][stage][0], "state") == "ok" => {
+                format!("Mail can leave, but not as well as it should: {stage} ({}).", word(health, "cause"))
+            }
             stage => format!("Mail may not leave: there is a doubt about {stage} ({}).", word(health, "cause")),
         },
         _ if word(health, "provider") == "capture" => "Nothing leaves: mail is captured in memory.".to_owned(),

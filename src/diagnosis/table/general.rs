@@ -12,6 +12,28 @@ pub const INTERNAL: Cause = Cause {
 /// Asked for by `SIDEPOST_CAPTURE_SCRIPT`.
 pub const SCRIPTED: Cause = Cause { name: "scripted", why: "", remedy: "" };
 
+/// A certificate whose time is over.
+pub const CERTIFICATE_EXPIRED: Cause = Cause {
+    name: "certificate_expired",
+    why: "The provider has let it run out, or the clock of this machine is ahead.",
+    remedy: "Look at the clock of this machine first; if it is right, whoever runs the server has to renew its certificate.",
+};
+
+/// A certificate whose time has not come.
+pub const CERTIFICATE_NOT_YET_VALID: Cause = Cause {
+    name: "certificate_not_yet_valid",
+    why: "Nearly always that is the clock of this machine, which is behind.",
+    remedy: "Set the clock of this machine or node right (NTP); a container has no clock of its own.",
+};
+
+/// A certificate for another name.
+pub const CERTIFICATE_NAME: Cause = Cause {
+    name: "certificate_name",
+    why: "SIDEPOST_HOST is an alias that the certificate does not know, or somebody else answers there.",
+    remedy: "Set SIDEPOST_HOST to the name that the provider's manual gives, or to one in the certificate if the server \
+             is your own.",
+};
+
 /// The cause that goes with a reason where nothing more is known.
 #[must_use]
 pub fn of(reason: Reason) -> &'static Cause {

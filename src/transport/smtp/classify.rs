@@ -14,6 +14,7 @@ use crate::message::Envelope;
 use crate::net::resolve::is_missing;
 use crate::outcome::{Cause, Class, EnhancedCode, Failure, Reason, Reply, Step};
 use crate::provider::Link;
+use crate::time::utc;
 
 /// How a conversation can break off.
 #[derive(Debug)]
@@ -244,9 +245,7 @@ pub fn connect(error: &io::Error, link: &Link) -> Failure {
 pub fn tls(error: &io::Error, implicit: bool, link: &Link) -> Failure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let (class, reason, what) = match inner {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            (Class::Misconfigured, Reason::TlsCertificate, certificate(why, link))
-        }
+        Some(rustls::Error::InvalidCertificate(why)) => return bad_certificate(why, link),
         // After STARTTLS it is an accident; where TLS is expected from the first byte, the port is another kind.
         Some(rustls::Error::InvalidMessage(_)) if implicit => {
             let what = "it does not speak TLS here; this port may want SIDEPOST_TLS=starttls".to_owned();
@@ -259,27 +258,53 @@ pub fn tls(error: &io::Error, implicit: bool, link: &Link) -> Failure {
         Some(other) => (Class::Unreachable, Reason::TlsHandshake, other.to_string()),
         None => (Class::Unreachable, Reason::TlsHandshake, error.to_string()),
     };
-    let sentence = format!("TLS with {link} failed: {what}. Nothing was sent.");
-    failure(class, Step::Tls, reason, &sentence, link)
+    failure(class, Step::Tls, reason, &no_tls(&what, link), link)
+}
+
+fn no_tls(what: &str, link: &Link) -> String {
+    format!("TLS with {link} failed: {what}. Nothing was sent.")
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "rustls::CertificateError is foreign and grows")]
-fn certificate(why: &rustls::CertificateError, link: &Link) -> String {
+fn bad_certificate(why: &rustls::CertificateError, link: &Link) -> Failure {
     use rustls::CertificateError as Why;
-    match why {
-        Why::Expired | Why::ExpiredContext { .. } => {
-            "its certificate has expired, or the clock of this machine is wrong".to_owned()
+    let reason = Reason::TlsCertificate;
+    let (cause, what) = match why {
+        Why::Expired => (&table::CERTIFICATE_EXPIRED, "its certificate has expired".to_owned()),
+        Why::ExpiredContext { time, not_after } => {
+            let what = format!(
+                "its certificate has expired (it ended at {}, and the clock here says {})",
+                at_time(*not_after),
+                at_time(*time)
+            );
+            (&table::CERTIFICATE_EXPIRED, what)
         }
-        Why::NotValidYet | Why::NotValidYetContext { .. } => {
-            "its certificate is not valid yet, or the clock of this machine is wrong".to_owned()
+        Why::NotValidYet => (&table::CERTIFICATE_NOT_YET_VALID, "its certificate is not valid yet".to_owned()),
+        Why::NotValidYetContext { time, not_before } => {
+            let what = format!(
+                "its certificate is not valid yet (it begins at {}, and the clock here says {})",
+                at_time(*not_before),
+                at_time(*time)
+            );
+            (&table::CERTIFICATE_NOT_YET_VALID, what)
         }
-        Why::NotValidForName => format!("its certificate is not for the name {}", link.host),
+        Why::NotValidForName => {
+            (&table::CERTIFICATE_NAME, format!("its certificate is not for the name {}", link.host))
+        }
         Why::NotValidForNameContext { presented, .. } => {
-            format!("its certificate is not for the name {} but for {}", link.host, presented.join(", "))
+            let what = format!("its certificate is not for the name {} but for {}", link.host, presented.join(", "));
+            (&table::CERTIFICATE_NAME, what)
         }
-        Why::UnknownIssuer => "its certificate comes from an issuer that is not trusted here".to_owned(),
-        other => format!("its certificate is not acceptable ({other})"),
-    }
+        Why::UnknownIssuer => {
+            (table::of(reason), "its certificate comes from an issuer that is not trusted here".to_owned())
+        }
+        other => (table::of(reason), format!("its certificate is not acceptable ({other})")),
+    };
+    Failure::new(Class::Misconfigured, Step::Tls, reason, cause, &no_tls(&what, link))
+}
+
+fn at_time(time: rustls::pki_types::UnixTime) -> String {
+    utc(std::time::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs())).unwrap_or(std::time::UNIX_EPOCH))
 }
 
 /// TLS is wanted and the server does not offer STARTTLS.

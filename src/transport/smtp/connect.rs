@@ -140,12 +140,17 @@ impl Opening<'_> {
 
     async fn connect(&mut self) -> Result<TcpStream, Failure> {
         let started = Instant::now();
-        let addresses = self.resolve().await?;
+        let found = self.resolve().await;
+        self.phases.name = Some(started.elapsed());
+        let addresses = found?;
         let limit = self.dialer.connect_timeout.min(self.limits.connect);
         let connected = self.limits.early(limit, dial::race(addresses)).await;
         self.phases.connect = Some(started.elapsed());
         let tcp = match connected {
-            Ok(Ok(tcp)) => tcp,
+            Ok(Ok(dialed)) => {
+                self.phases.has_left_ipv6 = Some(dialed.has_left_ipv6);
+                dialed.tcp
+            }
             Ok(Err(error)) => return Err(classify::connect(&error, self.link)),
             Err(Lost::Timeout(limit)) => return Err(classify::connect(&timed_out(limit), self.link)),
             Err(how) => return Err(classify::lost(Step::Connect, &how, false, self.link)),

@@ -8,7 +8,10 @@ use tokio::time::Instant;
 use super::limits::Limits;
 use super::pool::Turn;
 use super::{Smtp, quit};
-use crate::diagnosis::comparison::Found;
+use crate::diagnosis::comparison::families::Host;
+use crate::diagnosis::comparison::names::Lookup;
+use crate::diagnosis::comparison::{Found, Trust};
+use crate::diagnosis::table;
 use crate::lifecycle::Watch;
 use crate::outcome::{Failure, Reason, Step};
 use crate::provider::{self, Link, Server};
@@ -65,24 +68,38 @@ impl Smtp {
     ) -> (Found, bool) {
         let speaks_first = server.tls != provider::Tls::Implicit && port == server.port && failure.step > Step::Connect;
         let reached = reach::reach(&self.dialer.resolver, &host, port, speaks_first, wait).await;
-        let is_distrusted = if failure.reason == Reason::TlsCertificate && port == server.port {
-            self.distrusts(&host, server, wait, lifecycle).await
+        let trust = if failure.reason == Reason::TlsCertificate && port == server.port {
+            self.trust(&host, server, wait, lifecycle).await
         } else {
             None
         };
         let reach::Reach { answer, is_private, greeting } = reached;
-        (Found { host, port, answer, greeting, is_distrusted }, is_private)
+        (Found { host, port, answer, greeting, trust }, is_private)
     }
 
-    /// Whether the host shows a certificate that is not trusted here; nothing where it shows none.
-    async fn distrusts(&self, host: &str, server: &Server, wait: Duration, lifecycle: &Watch) -> Option<bool> {
+    /// How the lookup of a name ends just now.
+    pub async fn look_up(&self, host: &str, wait: Duration) -> Lookup {
+        reach::look_up(&self.dialer.resolver, host, wait).await
+    }
+
+    /// What answers at a host's port by each family of addresses.
+    pub async fn families(&self, host: &str, port: u16, wait: Duration) -> Host {
+        reach::families(&self.dialer.resolver, host.to_owned(), port, wait).await
+    }
+
+    /// What the host's certificate is worth here; nothing where it shows none.
+    async fn trust(&self, host: &str, server: &Server, wait: Duration, lifecycle: &Watch) -> Option<Trust> {
         let there = Server { host: host.into(), ..server.clone() };
         let link = Link { host: host.into(), ..self.provider.link(server) };
         let limits = Limits { deadline: Instant::now() + wait, most: wait, connect: wait, lifecycle };
+        let untimely = [&table::CERTIFICATE_EXPIRED, &table::CERTIFICATE_NOT_YET_VALID];
         let arrived = self.dialer.arrive(&there, &link, limits, &mut Phases::default()).await;
         match arrived {
-            Ok(_) => Some(false),
-            Err(failure) => (failure.reason == Reason::TlsCertificate).then_some(true),
+            Ok(_) => Some(Trust::Good),
+            Err(failure) if failure.reason != Reason::TlsCertificate => None,
+            Err(failure) if failure.cause == &table::CERTIFICATE_NAME => Some(Trust::OtherName),
+            Err(failure) if untimely.contains(&failure.cause) => Some(Trust::Untimely),
+            Err(_) => Some(Trust::Distrusted),
         }
     }
 }
