@@ -21,10 +21,13 @@ PACKAGES=(
   libphp-phpmailer   # tests/clients: what PHP applications send with
   libsasl2-modules   # tests/clients: PLAIN and LOGIN for Postfix as a client
   mailutils          # tests/clients: mail, as scripts call it
+  mariadb-client-core # tests/wordpress: a part of what makes a new database
+  mariadb-server-core # tests/wordpress: its database
   msmtp              # tests/clients: a sendmail for scripts and cron
   nftables           # what breaks them
   openssl            # tests/rig: certificates; keys for DKIM
   php-cli            # tests/clients: runs PHPMailer
+  php-mysql          # tests/wordpress: PHP asks the database
   postfix            # tests/rig: the provider; bench/: smtp-source and smtp-sink
   procps             # kill, for signals to a process of its own
   python3-venv       # tools from PyPI in a place of their own, python3 with it

@@ -12,6 +12,8 @@ echo "== tests"
 cargo test --locked
 echo "== real clients"
 scripts/clients-test.sh
+echo "== WordPress"
+scripts/wordpress-test.sh
 echo "== any bytes, for a minute"
 scripts/fuzz.sh
 echo "== the API against its description"

@@ -1,4 +1,4 @@
-"""What all cases use: a wrong result, programs that are bounded in time, and mail with everything in it."""
+"""What all cases use: a wrong result, programs that are bounded in time, mail with everything in it, and one line each."""
 
 import dataclasses
 import email.header
@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -179,3 +180,24 @@ def text_of(message, kind):
     part = message.get_body((kind,))
     expect(part is not None, f"no {kind} text")
     return part.get_content().replace("\r\n", "\n").rstrip("\n")
+
+
+def excerpt(text):
+    """The first and the last lines, each as far as somebody would read it."""
+    lines = [f"        {line[:300]}" for line in text.splitlines()]
+    return "\n".join(lines if len(lines) <= 90 else [*lines[:40], "        ...", *lines[-50:]])
+
+
+def tell(name, case):
+    """Runs a case; whether it was right."""
+    began = time.monotonic()
+    try:
+        case()
+    except Wrong as wrong:
+        print(f"NOT OK  {name}\n{excerpt(str(wrong))}", flush=True)
+        return False
+    except Exception:
+        print(f"NOT OK  {name}\n{traceback.format_exc()}", flush=True)
+        return False
+    print(f"ok      {name} ({time.monotonic() - began:.1f} s)", flush=True)
+    return True

@@ -6,15 +6,13 @@ usage: run.py [PART OF A NAME...]
 import contextlib
 import os
 import sys
-import time
-import traceback
 
 import cron
 import relay_stories
 import sendmail_stories
 import stories
 import swaks_modes
-from harness import Wrong
+from harness import tell
 from libraries import Smtplib, django, nodemailer, php_mailer
 from programs import Curl, Msmtp, Swaks
 from relays import Exim, Postfix
@@ -75,27 +73,6 @@ def cases(stack, world):
     for relay in relays(stack, world):
         for name, case in relay_stories.cases_of(relay, world):
             yield f"{relay.name}: {name}", case
-
-
-def excerpt(text):
-    """The first and the last lines, each as far as somebody would read it."""
-    lines = [f"        {line[:300]}" for line in text.splitlines()]
-    return "\n".join(lines if len(lines) <= 90 else [*lines[:40], "        ...", *lines[-50:]])
-
-
-def tell(name, case):
-    """Runs a case; whether it was right."""
-    began = time.monotonic()
-    try:
-        case()
-    except Wrong as wrong:
-        print(f"NOT OK  {name}\n{excerpt(str(wrong))}", flush=True)
-        return False
-    except Exception:
-        print(f"NOT OK  {name}\n{traceback.format_exc()}", flush=True)
-        return False
-    print(f"ok      {name} ({time.monotonic() - began:.1f} s)", flush=True)
-    return True
 
 
 def main(wanted):

@@ -83,15 +83,15 @@ class Rig:
 class Sidepost:
     """The binary, as a user starts it, on a port that it keeps."""
 
-    def __init__(self, stack, name, settings):
+    def __init__(self, stack, name, settings, arguments=()):
         listeners = {"SMTP_LISTEN": "127.0.0.1:0", "HTTP_LISTEN": "off", "ADMIN_LISTEN": "off"}
         speed = {"SEND_TIMEOUT": "1s", "RETRY_FIRST": "50ms", "RETRY_MAX": "200ms", "MAX_MESSAGE_BYTES": LARGEST}
         self.name, self._settings = name, {**listeners, **speed, **settings}
-        self._process = None
+        self._process, self._command = None, [BINARY, *arguments]
         stack.callback(self._end)
         self._serving_at = self._start()
         self.door = Door(self.port_of("smtp"))
-        for name in ("smtp", "smtps", "lmtp"):
+        for name in ("smtp", "smtps", "lmtp", "admin"):
             if self._serving_at.get(name):
                 self._settings[f"{name.upper()}_LISTEN"] = self._serving_at[name]
 
@@ -108,7 +108,7 @@ class Sidepost:
         variables = {key: value for key, value in os.environ.items() if not key.startswith("SIDEPOST_")}
         variables.update({f"SIDEPOST_{key}": str(value) for key, value in self._settings.items()})
         self.log = []
-        self._process = subprocess.Popen([BINARY], env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen(self._command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return within(self._serving, f"Sidepost ({self.name}) serves", 10)
