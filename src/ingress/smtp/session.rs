@@ -151,8 +151,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn longest_line(&self) -> usize {
-        let is_auth = || self.wire.input.unread().get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"AUTH "));
-        if self.dialogue.is_in_login() || is_auth() { access::LONGEST_LINE } else { LONGEST_LINE }
+        let input = &self.wire.input;
+        let begins_so = || input.unread().get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"AUTH "));
+        // What is left of a line whose beginning is gone begins no command.
+        let is_auth = input.skipped() == 0 && begins_so();
+        if self.dialogue.is_in_login() || is_auth { access::LONGEST_LINE } else { LONGEST_LINE }
     }
 
     /// Answers, and does what follows.

@@ -493,6 +493,18 @@ async fn a_long_line_is_refused_and_an_endless_one_cut() {
     endless.await.unwrap();
 }
 
+/// Lines of AUTH may be longer; the end of another long line must not pass for one. Found by the fuzzer.
+#[tokio::test]
+async fn the_end_of_a_long_line_is_no_command() {
+    let listening = Setup::default().listen().await;
+    let mut client = listening.greeted().await;
+    client.says(format!("NOOP {}", "x".repeat(3_000))).await;
+    sleep(Duration::from_millis(100)).await;
+    client.says("AUTH LOGIN\r\n").await;
+    client.hears("500 5.5.2").await;
+    client.talk(&[("NOOP", "250 2.0.0")]).await;
+}
+
 #[tokio::test]
 async fn a_bare_line_feed_ends_no_command() {
     let listening = Setup::default().listen().await;
