@@ -19,6 +19,7 @@ mod diagnosing;
 mod dkim;
 mod doctor;
 mod faults_played;
+mod import;
 mod listener;
 mod log_reader;
 mod memory;

@@ -22,7 +22,7 @@ pub fn file(name: &str, path: &str, text: &Text, at: &Place, files: &Files, draf
     if SYSTEM_LISTS.contains(&path) || path.starts_with("/usr/share/ca-certificates/mozilla/") {
         return draft.pass_over(BUILT_IN, name);
     }
-    match files.named_by(text, path, "/etc/postfix") {
+    match files.named_by(text, path) {
         Ok(found) => draft.set("CA_FILE", found.path.display().to_string(), at),
         Err(why) => draft.look(
             at,

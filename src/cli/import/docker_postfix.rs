@@ -206,7 +206,7 @@ impl Found {
         }
         match (self.username, self.password, self.password_file) {
             (Some((username, _)), Some((password, at)), _) => draft.login(&username, &password, &at),
-            (Some((username, name_at)), None, Some((path, at))) => match files.named_by(text, &path, "/run/secrets") {
+            (Some((username, name_at)), None, Some((path, at))) => match files.named_by(text, &path) {
                 Ok(file) => {
                     let password = file.content().trim_end_matches(['\r', '\n']);
                     draft.login(&username, password, &file.at(1));

@@ -1,6 +1,8 @@
 //! What a reader found: where mail leaves and how, what has no place in Sidepost, and what looks wrong.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
 
 use super::source::{Place, Text};
 use crate::config::secret::Secret;
@@ -70,6 +72,8 @@ pub struct Draft {
     pub lost: Vec<Note>,
     /// What needs none: the names, by the reason.
     pub idle: BTreeMap<&'static str, Vec<String>>,
+    /// Names that say nothing to us, by the file and with their lines.
+    pub unknown: BTreeMap<Rc<Path>, Vec<String>>,
     /// How many notes there was no room for.
     pub untold: usize,
 }
@@ -188,6 +192,16 @@ impl Draft {
         let name = shown(name);
         if !names.contains(&name) && names.len() < MOST_NOTES {
             names.push(name);
+        }
+    }
+
+    /// Notes a name that says nothing to us.
+    pub fn not_known(&mut self, name: &str, at: &Place) {
+        let names = self.unknown.entry(Rc::clone(&at.file)).or_default();
+        if names.len() < MOST_NOTES {
+            names.push(format!("{} (line {})", shown(name), at.line));
+        } else {
+            self.untold += 1;
         }
     }
 

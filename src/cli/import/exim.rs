@@ -124,7 +124,7 @@ fn login(host: &str, logins: &[Login<'_>], draft: &mut Draft) {
             if others > 0 {
                 draft.lose(
                     &login.at,
-                    format!("{others} more logins for other servers have no place in Sidepost, which has one"),
+                    format!("Sidepost has one login, so that there is no place for those of other servers ({others})"),
                 );
             }
         }
@@ -153,7 +153,7 @@ fn others(settings: &BTreeMap<&str, (&str, Place)>, draft: &mut Draft) {
         match *name {
             "dc_smarthost" | "dc_eximconfig_configtype" => {}
             _ if value.is_empty() => {}
-            "dc_readhost" | "dc_hide_mailname" => draft.look(
+            "dc_readhost" => draft.look(
                 at,
                 format!(
                     "{name}: the domain of senders is rewritten; Sidepost has SIDEPOST_FROM with SIDEPOST_FROM_MODE=force, one \
@@ -163,8 +163,8 @@ fn others(settings: &BTreeMap<&str, (&str, Place)>, draft: &mut Draft) {
             "dc_relay_nets" => draft.look(at, "dc_relay_nets: who may send to Sidepost says SIDEPOST_ALLOWED_CLIENTS"),
             "dc_local_interfaces" | "dc_relay_domains" | "dc_minimaldns" => draft.pass_over(LISTENS, name),
             "dc_other_hostnames" | "dc_localdelivery" | "dc_mailname_in_oh" => draft.pass_over(DELIVERS_HERE, name),
-            "CFILEMODE" | "dc_use_split_config" => draft.pass_over(RUNS, name),
-            _ => draft.lose(at, format!("{}: not known here; see whether mail depends on it", shown(name))),
+            "CFILEMODE" | "dc_use_split_config" | "dc_hide_mailname" => draft.pass_over(RUNS, name),
+            _ => draft.not_known(name, at),
         }
     }
 }

@@ -29,7 +29,10 @@ pub fn read(texts: &[Text], files: &Files, draft: &mut Draft) -> Result<(), Stri
     if others > 0 {
         draft.lose(
             &text.at(0),
-            format!("the account `{}` is taken; {others} more have no place in Sidepost, which has one", shown(&name)),
+            format!(
+                "the account `{}` is taken; Sidepost has one, so that there is no place for others ({others})",
+                shown(&name)
+            ),
         );
     }
     server(&account, draft)?;
@@ -187,7 +190,7 @@ fn further(command: &str, value: &str, text: &Text, at: &Place, files: &Files, d
         "domain" => draft.helo_name(value, at),
         "timeout" if value != "off" => draft.set("CONNECT_TIMEOUT", format!("{value}s"), at),
         "timeout" => {}
-        "aliases" => match files.named_by(text, value, "/etc") {
+        "aliases" => match files.named_by(text, value) {
             Ok(aliases) => draft.root_alias(&aliases),
             Err(why) => draft.look(at, format!("aliases: {why}")),
         },
@@ -207,7 +210,7 @@ fn further(command: &str, value: &str, text: &Text, at: &Place, files: &Files, d
         "add_missing_from_header" | "add_missing_date_header" | "set_date_header" | "set_msgid_header" | "remove_bcc_headers"
         | "undisclosed_recipients" | "keepbcc" => draft.pass_over(HEADERS, command),
         "protocol" if value == "smtp" => {}
-        _ => draft.lose(at, format!("{}: not known here; see whether mail depends on it", shown(command))),
+        _ => draft.not_known(command, at),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::authorities;
 use super::destination::port;
-use super::draft::{Draft, Protection, shown};
+use super::draft::{Draft, Protection};
 use super::source::{Files, Place, Text};
 
 const QUEUES: &str = "the queue: Sidepost has none, each answer is the provider's own";
@@ -87,7 +87,7 @@ fn remote(line: &str, text: &Text, at: &Place, files: &Files, draft: &mut Draft)
                 draft.lose(at, format!("{name}: Sidepost shows the server no certificate of its own"));
             }
             "source" => draft.lose(at, "source: connections leave from an address that the network chooses"),
-            _ => draft.lose(at, format!("{}: not known here; see whether mail depends on it", shown(name))),
+            _ => draft.not_known(name, at),
         }
     }
     let usual = if tls && !starttls { 465 } else { 25 };

@@ -253,7 +253,7 @@ impl Postfix<'_> {
         let Some((value, _)) = self.value("alias_maps")? else { return Ok(()) };
         let Some(path) = value.split(':').next_back().filter(|path| path.starts_with('/')) else { return Ok(()) };
         // On a machine without aliases there is nothing to say.
-        if let Ok(text) = self.files.named_by(self.main, path, "/etc/postfix") {
+        if let Ok(text) = self.files.named_by(self.main, path) {
             draft.root_alias(&text);
         } else {
             draft.pass_over("lists of aliases that are not there", &at.to_string());
@@ -302,7 +302,7 @@ impl Postfix<'_> {
                 (None, Some(reason)) => draft.pass_over(reason, name),
                 (None, None) if named.contains(name) => {}
                 (None, None) => {
-                    draft.lose(at, format!("{}: not known here; see whether mail depends on it", shown(name)));
+                    draft.not_known(name, at);
                 }
             }
         }

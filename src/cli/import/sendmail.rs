@@ -105,7 +105,7 @@ fn table(calls: &[Call], text: &Text, files: &Files, draft: &mut Draft) -> Optio
     let map = feature.arguments.get(1).map_or("/etc/mail/authinfo", String::as_str);
     let path = map.split_whitespace().next_back().unwrap_or_default();
     let path = path.trim_start_matches("hash:").trim_end_matches(".db");
-    match files.named_by(text, path, "/etc/mail") {
+    match files.named_by(text, path) {
         Ok(table) => Some(table),
         Err(why) => {
             draft.look(
@@ -159,8 +159,7 @@ impl Relay {
                 ),
                 ("include", path) if path.contains("/cf/m4/") || path.contains("/m4/cf.m4") => {}
                 ("include", path) => {
-                    let is_there =
-                        files.named_by(text, path, "/etc/mail").is_ok_and(|file| file.content().contains("define("));
+                    let is_there = files.named_by(text, path).is_ok_and(|file| file.content().contains("define("));
                     if is_there {
                         draft.look(at, format!("what {} defines is not read; name that file too", shown(path)));
                     }
@@ -245,7 +244,7 @@ fn define(setting: &str, value: &str, text: &Text, at: &Place, files: &Files, dr
             draft.pass_over("details of the login: Sidepost takes PLAIN or LOGIN, under TLS", setting);
         }
         "ALIAS_FILE" => {
-            if let Ok(aliases) = files.named_by(text, value, "/etc/mail") {
+            if let Ok(aliases) = files.named_by(text, value) {
                 draft.root_alias(&aliases);
             }
         }
@@ -327,7 +326,10 @@ fn login(relay: &Destination, logins: &[Login], draft: &mut Draft) {
     if logins.len() > 1 {
         draft.lose(
             &found.at,
-            format!("{} more logins for other servers have no place in Sidepost, which has one", logins.len() - 1),
+            format!(
+                "Sidepost has one login, so that there is no place for those of other servers ({})",
+                logins.len() - 1
+            ),
         );
     }
 }

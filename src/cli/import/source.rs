@@ -10,6 +10,17 @@ use std::time::SystemTime;
 
 /// Larger files are no configuration of a mail program.
 const LARGEST: u64 = 1 << 20;
+/// Where programs have their settings, the deepest first.
+const HOMES: [&str; 8] = [
+    "/etc/postfix",
+    "/etc/mail",
+    "/etc/ssmtp",
+    "/etc/nullmailer",
+    "/etc/exim4",
+    "/run/secrets",
+    "/var/www/html",
+    "/etc",
+];
 /// Read by all who have an account on the machine.
 const OTHERS_READ: u32 = 0o004;
 
@@ -147,19 +158,29 @@ impl Files {
         }
     }
 
-    /// A file that another one names by a path of the machine it was made for: found at its place below `home` in the
-    /// folder that is being read, else beside the file that names it, else where it says.
+    /// A file that another one names by a path of the machine it was made for. In a copy of that machine's files it is
+    /// looked for in the copy, in a copied folder at its place in the folder or beside the file that names it.
     ///
     /// # Errors
     /// That it is not there, in a sentence.
-    pub fn named_by(&self, text: &Text, path: &str, home: &str) -> Result<Text, String> {
+    pub fn named_by(&self, text: &Text, path: &str) -> Result<Text, String> {
         let path = Path::new(path);
-        let below = path.strip_prefix(home).map(|below| text.folder().join(below));
+        let copy = root_of_copy(text.folder());
+        let in_copy = copy.iter().map(|root| root.join(path.strip_prefix("/").unwrap_or(path)));
+        let below = HOMES.iter().filter_map(|home| Some(text.folder().join(path.strip_prefix(home).ok()?)));
         let beside = path.file_name().map(|name| text.folder().join(name));
-        let candidates = below.ok().into_iter().chain(beside).chain([path.to_owned()]);
+        let as_said = copy.is_none().then(|| path.to_owned());
+        let candidates = in_copy.chain(below).chain(beside).chain(as_said);
         let found = candidates.into_iter().find(|candidate| self.is_file(candidate));
         found.map_or_else(|| Err(format!("{} is not there", path.display())), |path| self.read(&path))
     }
+}
+
+/// The folder below which a folder such as `/etc/postfix` has its usual place, unless that is the whole machine.
+fn root_of_copy(folder: &Path) -> Option<PathBuf> {
+    let home = HOMES.iter().map(|home| Path::new(home.trim_start_matches('/'))).find(|home| folder.ends_with(home))?;
+    let root: PathBuf = folder.components().take(folder.components().count() - home.components().count()).collect();
+    (root != Path::new("/")).then_some(root)
 }
 
 /// Metadata first: a pipe would be waited for, and a device has no end.
@@ -234,10 +255,17 @@ mod tests {
         let files = ["/backup/sasl/passwd", "/backup/ca.pem", "/etc/postfix/sasl/passwd", "/srv/other"];
         let files = Files::Memory(files.into_iter().map(file).collect());
         let main = Text::new(Path::new("/backup/main.cf"), "");
-        let found = |path: &str| files.named_by(&main, path, "/etc/postfix").map(|text| text.content().to_owned());
+        let found = |path: &str| files.named_by(&main, path).map(|text| text.content().to_owned());
         assert_eq!(found("/etc/postfix/sasl/passwd").unwrap(), "/backup/sasl/passwd");
         assert_eq!(found("/usr/local/ca.pem").unwrap(), "/backup/ca.pem");
         assert_eq!(found("/srv/other").unwrap(), "/srv/other");
         assert_eq!(found("/srv/none").unwrap_err(), "/srv/none is not there");
+        let copied = Text::new(Path::new("old/etc/postfix/main.cf"), "");
+        let files = ["old/etc/aliases", "/etc/aliases", "/srv/other"].into_iter().map(file);
+        let files = Files::Memory(files.collect());
+        assert_eq!(files.named_by(&copied, "/etc/aliases").unwrap().content(), "old/etc/aliases");
+        assert!(files.named_by(&copied, "/srv/other").is_err(), "of this machine, and not of the copied one");
+        assert_eq!(root_of_copy(Path::new("/etc/postfix")), None);
+        assert_eq!(root_of_copy(Path::new("etc")), Some(PathBuf::new()));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::authorities;
 use super::destination::Destination;
-use super::draft::{Draft, Protection, shown};
+use super::draft::{Draft, Protection};
 use super::source::{Files, Place, Text};
 
 /// Reads the configuration.
@@ -105,7 +105,7 @@ impl Found {
             }
             "usetlscert" | "tlscert" | "tlskey" => draft.lose(at, format!("{key}: Sidepost shows the server no certificate of its own")),
             "debug" => draft.pass_over("how the program itself runs", key),
-            _ => draft.lose(at, format!("{}: not known here; see whether mail depends on it", shown(key))),
+            _ => draft.not_known(key, at),
         }
         Ok(())
     }

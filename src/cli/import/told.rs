@@ -55,7 +55,7 @@ impl Told<'_> {
     pub fn report(&self) -> String {
         let mut text = String::new();
         section(&mut text, "Worth a look:", self.draft.looks.iter().map(sentence).chain(self.advice()));
-        section(&mut text, "Not carried over:", self.draft.lost.iter().map(sentence));
+        section(&mut text, "Not carried over:", self.draft.lost.iter().map(sentence).chain(self.unknown()));
         let idle = self.draft.idle.iter().map(|(reason, names)| format!("{} ({reason})", names.join(", ")));
         section(&mut text, "Without meaning here:", idle);
         section(&mut text, "Still missing:", self.outcome.missing.iter().cloned());
@@ -73,7 +73,8 @@ impl Told<'_> {
             "secrets": self.outcome.variables.iter().filter_map(secret).collect::<Vec<_>>(),
             "look": notes(&self.draft.looks).into_iter().chain(self.advice().map(|sentence| json!({ "sentence": sentence })))
                 .collect::<Vec<_>>(),
-            "lost": notes(&self.draft.lost),
+            "lost": notes(&self.draft.lost).into_iter().chain(self.unknown().map(|sentence| json!({ "sentence": sentence })))
+                .collect::<Vec<_>>(),
             "idle": self.draft.idle,
             "untold": self.draft.untold,
             "missing": self.outcome.missing,
@@ -89,6 +90,13 @@ impl Told<'_> {
             }
             (Value::Secret(_), None) => None,
         }
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = String> {
+        self.draft.unknown.iter().map(|(file, names)| {
+            let names = names.join(", ");
+            format!("{}: not known here, see whether mail depends on it: {names}", file.display())
+        })
     }
 
     fn advice(&self) -> impl Iterator<Item = String> {

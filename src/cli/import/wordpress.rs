@@ -175,6 +175,7 @@ impl Source<'_> {
             self.value("WPMS_MAIL_FROM", draft).map(|(address, at)| (address.to_owned(), at.clone()))
         {
             let sender = match name {
+                Some(name) if name.chars().all(|c| c.is_alphanumeric() || c == ' ') => format!("{name} <{address}>"),
                 Some(name) if !name.contains(['"', '\\']) => format!("\"{name}\" <{address}>"),
                 _ => address,
             };

@@ -67,9 +67,9 @@ fn what_only_msmtp_can_do_is_said() {
         "msmtprc line 12: eval:",
         "msmtprc line 13: tls_trust_file names a file",
         "msmtprc line 14: set_from_header:",
-        "msmtprc line 15: whatever: not known here",
+        "not known here ... whatever (line 15)",
         "msmtprc line 16: not a command",
-        "msmtprc: the account `a` is taken; 1 more",
+        "msmtprc: the account `a` is taken; ... (1)",
         "SIDEPOST_PASSWORD: needed with SIDEPOST_PROVIDER=gmail",
     ]);
 }

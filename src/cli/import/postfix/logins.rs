@@ -103,8 +103,9 @@ fn choose(relay: &str, at: &Place, tables: &[Table], delimiter: &str, draft: &mu
     }
     let others = entries.iter().filter(|entry| host_of(&entry.key) != host).count();
     if others > 0 {
-        let sentence =
-            format!("smtp_sasl_password_maps has {others} more for other servers or senders, which have no place here");
+        let sentence = format!(
+            "smtp_sasl_password_maps: Sidepost has one login, so that there is no place for those of other servers or senders ({others})"
+        );
         draft.lose(at, sentence);
     }
 }

@@ -72,7 +72,7 @@ fn one(item: &str, main: &Text, files: &Files, draft: &mut Draft) -> Result<Tabl
 }
 
 fn table_text(path: &str, main: &Text, files: &Files) -> Result<Text, String> {
-    files.named_by(main, path, "/etc/postfix")
+    files.named_by(main, path)
 }
 
 fn without_text(kind: &str, path: &str, why: String, files: &Files) -> String {

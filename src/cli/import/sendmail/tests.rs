@@ -59,7 +59,7 @@ fn entries_of_authinfo() {
         "authinfo line 1: a login needs",
     ]);
     let two = with("AuthInfo:smtp.gmail.com \"I:a@gmail.com\" \"P:x\"\nAuthInfo:b.test \"I:a\" \"P:x\"");
-    two.says(&["authinfo line 1: 1 more logins"]);
+    two.says(&["authinfo line 1: Sidepost has one login ... (1)"]);
     let alone = imported(Sendmail, &[("authinfo", "AuthInfo:smtp.sendgrid.net \"I:apikey\" \"P:SG.x\"\n")]);
     assert_eq!(alone.working(), ["PROVIDER=sendgrid", "API_KEY=SG.x"]);
 }

@@ -58,7 +58,7 @@ fn its_own_ways_are_said() {
         "ssmtp.conf line 7: AuthMethod",
         "ssmtp.conf line 8: UseTLSCert",
         "ssmtp.conf line 9: TLS_CA_Dir: a folder",
-        "ssmtp.conf line 10: Made: not known here",
+        "not known here ... Made (line 10)",
         "ssmtp.conf line 11: not of the form `key=value`",
         "ssmtp.conf line 13: root names no whole address",
     ]);

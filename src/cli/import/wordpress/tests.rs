@@ -30,7 +30,7 @@ fn wp_mail_smtp() {
         "PROVIDER=gmail",
         "USERNAME=shop@gmail.com",
         "PASSWORD=abcdefghijklmnop",
-        "FROM=\"The Shop\" <shop@shop.example>",
+        "FROM=The Shop <shop@shop.example>",
         "FROM_MODE=force",
     ];
     assert_eq!(found.working(), wanted);
