@@ -268,9 +268,11 @@ function show_page() {
 		notice( 'error', 'Nothing is known.', $health, 'sidepost-state' );
 	} else {
 		show_state( $health );
-		show_links( $health );
 	}
 	show_form();
+	if ( is_array( $health ) ) {
+		show_links( $health );
+	}
 	echo '</div>';
 }
 
@@ -301,9 +303,9 @@ function show_state( $health ) {
 		'Last took a message'   => text( $health, 'lastSuccess' ),
 		'Sidepost\'s version'   => text( $health, 'version' ),
 	);
-	echo '<table class="form-table" role="presentation" id="sidepost-facts"><tbody>';
+	echo '<table class="widefat striped" role="presentation" id="sidepost-facts"><tbody>';
 	foreach ( array_filter( $facts, 'strlen' ) as $name => $fact ) {
-		printf( '<tr><th scope="row">%s</th><td>%s</td></tr>', esc_html( $name ), esc_html( $fact ) );
+		printf( '<tr><th scope="row"><strong>%s</strong></th><td>%s</td></tr>', esc_html( $name ), esc_html( $fact ) );
 	}
 	echo '</tbody></table>';
 }
