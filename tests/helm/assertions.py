@@ -1,5 +1,6 @@
 """What must hold of every rendered object, and no schema sees."""
 
+import base64
 import re
 
 from rendering import of_kind, ours, pod_specs
@@ -41,6 +42,8 @@ def container(pod, box, paths):
     volumes = {volume["name"] for volume in (pod.get("volumes") or [])}
     mounts = [mount["name"] for mount in box.get("volumeMounts", [])]
     assert set(mounts) <= volumes and len(set(mounts)) == len(mounts), (mounts, volumes)
+    for mount in (mount for mount in box.get("volumeMounts", []) if mount["name"].startswith("sidepost-")):
+        assert mount["readOnly"] is True and "subPath" not in mount, "a certificate must be seen to change"
     places = [mount["mountPath"] for mount in box.get("volumeMounts", [])]
     for name, value in ((v["name"], v.get("value", "")) for v in box.get("env", [])):
         if name.startswith("SIDEPOST_") and name.endswith("_FILE"):
@@ -49,10 +52,17 @@ def container(pod, box, paths):
     assert box["terminationMessagePolicy"] == "FallbackToLogsOnError", box
 
 
-def sidecar(pod, box, native):
+def readable(pod, mode):
+    """User 65532 can read what Secrets bring: by its group where the pod is ours, else as everybody."""
+    modes = {v["secret"]["defaultMode"] for v in pod.get("volumes") or [] if v["name"].startswith("sidepost-") and "secret" in v}
+    assert modes <= {mode}, modes
+
+
+def sidecar(pod, box):
     """A container in a pod that is not ours."""
-    assert ("restartPolicy" in box) == native and box.get("restartPolicy", "Always") == "Always", box
-    assert (box in pod.get("initContainers", [])) == native, "on the wrong list"
+    native = box in pod.get("initContainers", [])
+    readable(pod, 0o444)
+    assert box.get("restartPolicy") == ("Always" if native else None), "an init container has to end, unless it is a sidecar"
     assert not native or pod["initContainers"][0] is box, "not first"
     assert "readinessProbe" not in box, "it would be the pod's"
     assert "lifecycle" not in box, "preStop of a native sidecar runs while the application still sends"
@@ -67,6 +77,7 @@ def sidecar(pod, box, native):
 def relay(things, deployment):
     pod = deployment["spec"]["template"]["spec"]
     (box,) = pod["containers"]
+    readable(pod, 0o440)
     assert pod["enableServiceLinks"] is False and pod["automountServiceAccountToken"] is False, pod
     env = {variable["name"]: variable.get("value") for variable in box["env"]}
     waits = sum(int(env[f"SIDEPOST_DRAIN_{name}"].rstrip("s")) for name in ("DELAY", "TIMEOUT"))
@@ -129,6 +140,8 @@ def names(things):
             assert LABEL.match(key) and LABEL_VALUE.match(value), (key, value)
         assert all(LABEL.match(key) for key in metadata.get("annotations", {})), metadata
         assert all(isinstance(value, str) for value in metadata.get("annotations", {}).values()), metadata
+    for secret in of_kind(things, "Secret"):
+        assert all(base64.b64decode(value, validate=True) for value in secret["data"].values()), secret["metadata"]
     known = [(thing["kind"], thing["metadata"]["name"]) for thing in things]
     assert len(set(known)) == len(known), known
 
@@ -142,11 +155,11 @@ def all_of(things, paths):
         for box in ours(pod):
             found += 1
             restricted(pod, box)
-            if thing["kind"] == "Pod":
+            if "args" in box:  # that of `helm test`
                 continue
             container(pod, box, paths)
             if len(pod["containers"]) == 1 and not pod.get("initContainers"):
                 relay(things, thing)
             else:
-                sidecar(pod, box, native="restartPolicy" in box)
+                sidecar(pod, box)
     return found

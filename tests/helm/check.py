@@ -92,6 +92,7 @@ def in_other_charts():
         "nothing secret": {"secret": {"existingSecret": "", "keys": None}, "settings": {"PROVIDER": "capture"}},
         "a Secret of the chart": {"secret": {"existingSecret": "", "keys": None, "values": {"API_KEY": "x"}}},
         "istio": {"mesh": "istio", "ca": {"configMap": "roots"}},
+        "switched off": {"enabled": False},
         "linkerd": {"mesh": "linkerd", "ports": {"http": 0, "smtp": 25}},
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -100,13 +101,17 @@ def in_other_charts():
             for version in VERSIONS:
                 things = rendering.objects(rendering.text(chart, version, more={"sidepost": values}))
                 validated(things, version)
+            if "ports" in values:  # no HTTP, and a port that only this pod's sysctls allow
+                (box, *_) = [box for _, pod in pod_specs(things) for box in ours(pod)]
+                env = {variable["name"]: variable["value"] for variable in box["env"]}
+                assert (env["SIDEPOST_HTTP_LISTEN"], env["SIDEPOST_SMTP_LISTEN"]) == ("off", "127.0.0.1:25,[::1]:25"), env
+                continue
             try:
-                if "ports" in values:
-                    continue
                 found = checked(things, paths())
             except AssertionError as error:
                 raise AssertionError(f"{name}: {error}") from error
-            assert found == (1 if name == "classic" else 2), f"{name}: {found} containers"
+            wanted = {"classic": 1, "switched off": 0}.get(name, 2)
+            assert found == wanted, f"{name}: {found} containers"
             kinds = {thing["kind"] for thing in things}
             assert not kinds & {"Service", "NetworkPolicy", "ServiceAccount"}, f"{name}: makes {kinds} of its own"
     print(f"{len(variants)} ways to take the sidecar into another chart")

@@ -3,13 +3,12 @@
 import contextlib
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-
-from rendering import ROOT
 
 BINARY = pathlib.Path(os.environ["SIDEPOST"])
 # Contents for the files that Secrets would bring.
@@ -27,7 +26,8 @@ def openssl(folder):
 
 
 def expanded(text):
-    """As the kubelet reads a value: a reference to a variable that is not there stays, $$ is a dollar sign."""
+    """As the kubelet reads a value: $$ is a dollar sign, and $(NAME) another variable, which nobody meant."""
+    assert not re.search(r"(?<!\$)(\$\$)*\$\(", text), f"{text}: the kubelet would look for a variable"
     return text.replace("$$", "$")
 
 
