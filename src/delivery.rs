@@ -206,11 +206,16 @@ impl Delivery {
 
     /// One attempt along the path that worked last, and at once along the others where that one is of no use.
     async fn along_the_paths(&self, message: &Message, progress: &mut Progress) -> Result<Receipt, Failure> {
-        let mut failed: Option<Failure> = None;
+        let (mut failed, mut unnamed): (Option<Failure>, Option<(&str, Failure)>) = (None, None);
         let last = self.paths.last();
         for (place, path, label) in self.paths.in_order() {
             if failed.is_some() && Instant::now() >= progress.deadline {
                 break;
+            }
+            if let Some((_, failure)) = unnamed.as_ref().filter(|(host, _)| path.host() == Some(host)) {
+                // The other ports of a host that is not found are no ways to it, and share its trouble.
+                let _ = self.diagnosis.failed(place, failure.clone(), Source::Message);
+                continue;
             }
             let job = Job {
                 message,
@@ -229,7 +234,10 @@ impl Delivery {
             self.count(label, &result, phases);
             match self.report(place, result) {
                 // A refused login never moves us: it would be refused on every path.
-                Err(failure) if is_of_the_path(&failure) => failed = Some(further(failed, failure)),
+                Err(failure) if is_of_the_path(&failure) => {
+                    unnamed = path.host().filter(|_| failure.step == Step::Dns).map(|host| (host, failure.clone()));
+                    failed = Some(further(failed, failure));
+                }
                 other => {
                     self.moved_to(place);
                     return other;

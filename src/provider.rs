@@ -44,6 +44,17 @@ pub struct Server {
     pub tls: Tls,
 }
 
+impl Path {
+    /// The host that it leads to, if it leaves this process.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Smtp(server) => Some(&server.host),
+            Self::Capture => None,
+        }
+    }
+}
+
 /// As in answers, logs and metric labels: `smtp:587 starttls`.
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

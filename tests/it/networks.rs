@@ -323,6 +323,10 @@ in_a_network!(a_resolver_that_fails, async |network| {
     world.names.behave(Manner { fails: true, ..Manner::default() });
     let sidecar = world.sidecar(&[]);
     sidecar.finds("dns", "no_names").await;
+    let answer = send(at(SIDECAR, 8025), &letter("to@example.org")).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let other_port = "sidepost_attempts_total{class=\"unreachable\",path=\"smtp:465 implicit\"} 0\n";
+    assert!(sidecar.metrics().await.contains(other_port), "the other port of a host that is not found is no way to it");
     world.names.behave(Manner::default());
     sidecar.recovers(&world).await;
 });

@@ -25,13 +25,20 @@ const MOST_NAMED: usize = 10;
 pub fn answered(answer: &Answer, recipients: &[Address]) -> Reply {
     let id = &answer.id;
     match &answer.outcome {
-        Outcome::Taken(reply) => {
-            let text = bounded(&reply.text);
-            Reply::new(250, EnhancedCode(2, 0, 0), "").with_text(format!("Ok: {text}; id={id}"))
-        }
+        Outcome::Taken(reply) => taken(reply, id),
         Outcome::Refused(refusal) => refused(refusal),
         Outcome::Failed(failure) => failed(failure, answer, recipients),
     }
+}
+
+/// In the provider's words, which begin with the same word as ours as often as not.
+fn taken(reply: &outcome::Reply, id: &str) -> Reply {
+    let text = bounded(&reply.text);
+    let (word, rest) = text.split_at_checked(2).unwrap_or(("", text));
+    let is_said = word.eq_ignore_ascii_case("ok") && !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let text = if is_said { rest.trim_start_matches([':', ' ']) } else { text };
+    let colon = if text.is_empty() { "" } else { ": " };
+    Reply::new(250, EnhancedCode(2, 0, 0), "").with_text(format!("Ok{colon}{text}; id={id}"))
 }
 
 /// The reply about one recipient, where each gets one of its own (RFC 2033 section 4.2).
@@ -42,9 +49,7 @@ pub fn about(verdict: &Verdict, answer: &Answer) -> Reply {
         reply.enhanced.filter(|code| code.0 == class).unwrap_or(EnhancedCode(class, otherwise, 0))
     };
     match (verdict, &answer.outcome) {
-        (Verdict::Accepted(reply), _) => {
-            Reply::new(250, EnhancedCode(2, 0, 0), "").with_text(format!("Ok: {}; id={id}", bounded(&reply.text)))
-        }
+        (Verdict::Accepted(reply), _) => taken(reply, id),
         (Verdict::Rejected(reply), _) => Reply::new(550, of_class(reply, 5, 0), "")
             .with_text(format!("The provider refused this recipient: {}; id={id}", bounded(&reply.text))),
         (Verdict::Deferred(reply), _) => Reply::new(451, of_class(reply, 4, 0), "")
@@ -205,6 +210,15 @@ mod tests {
     #[test]
     fn taken_quotes_the_provider() {
         check(Outcome::Taken(provider_says(250, None, "queued as X")), "250 2.0.0 Ok: queued as X; id=ID");
+        for (said, told) in [
+            ("Ok: queued as X", "Ok: queued as X"),
+            ("OK id=1x", "Ok: id=1x"),
+            ("ok", "Ok"),
+            ("", "Ok"),
+            ("Okay then", "Ok: Okay then"),
+        ] {
+            check(Outcome::Taken(provider_says(250, None, said)), &format!("250 2.0.0 {told}; id=ID"));
+        }
         let odd = provider_says(252, Some(EnhancedCode(2, 5, 0)), "fine\r\n550 no");
         check(Outcome::Taken(odd), "250-2.0.0 Ok: fine \r\n250 2.0.0 550 no; id=ID");
     }
