@@ -18,6 +18,7 @@ mod circuit;
 pub mod path;
 pub mod probe;
 pub mod schedule;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,7 @@ pub mod smtp;
 
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::capture::Capture;
@@ -16,8 +17,8 @@ use crate::diagnosis::comparison::{Answer, Found};
 use crate::diagnosis::table::INTERNAL;
 use crate::lifecycle::Watch;
 use crate::message::Message;
-use crate::oauth::Status;
-use crate::outcome::{Class, Failure, Reason, Receipt, Step};
+use crate::oauth::{Kind, Status};
+use crate::outcome::{Cause, Class, Failure, Reason, Receipt, Step};
 use crate::provider::{Path, Server};
 
 /// The member of the family that the settings name.
@@ -124,6 +125,19 @@ pub struct Phases {
     pub login_result: Option<LoginResult>,
     /// Envelope, content and answer.
     pub send: Option<Duration>,
+}
+
+/// No further token could be had.
+#[derive(Clone, Debug)]
+pub struct Shortage {
+    /// Whether the one in use is good still.
+    pub has_one_still: bool,
+    /// Whether its issuer said no, so that a person has to act.
+    pub is_refused: bool,
+    /// Why.
+    pub cause: &'static Cause,
+    /// What was seen.
+    pub evidence: String,
 }
 
 /// How a login ended.
@@ -234,6 +248,28 @@ impl Transport {
     pub fn tokens(&self) -> Option<Status> {
         match self {
             Self::Smtp(smtp) => smtp.tokens(),
+            Self::Capture(_) => None,
+        }
+    }
+
+    /// Why the next login will have no token, if that is so.
+    #[must_use]
+    pub fn token_shortage(&self) -> Option<Shortage> {
+        let status = self.tokens()?;
+        let trouble = status.trouble?;
+        Some(Shortage {
+            has_one_still: status.token_expires.is_some_and(|end| end > SystemTime::now()),
+            is_refused: trouble.kind == Kind::Refused,
+            cause: trouble.cause,
+            evidence: trouble.evidence,
+        })
+    }
+
+    /// Told whenever a request for a token has ended, if the login is by tokens.
+    #[must_use]
+    pub fn token_changes(&self) -> Option<watch::Receiver<()>> {
+        match self {
+            Self::Smtp(smtp) => smtp.token_changes(),
             Self::Capture(_) => None,
         }
     }

@@ -177,7 +177,7 @@ impl Delivery {
     /// Looks after the chain until the process takes no more mail.
     pub async fn watch(&self) {
         tokio::select! {
-            () = self.look_after() => {}
+            () = async { tokio::join!(self.look_after(), self.follow_tokens()); } => {}
             () = self.lifecycle.reached(Phase::Draining) => {}
         }
     }

@@ -291,6 +291,7 @@ impl Record {
     pub fn noted(&mut self, stage: Stage, state: State, evidence: &str, cause: Option<&'static Cause>, now: Now) {
         let entry = self.entry_mut(stage);
         entry.turn(state, cause, now);
+        entry.retryable = state == State::Unknown;
         evidence.clone_into(&mut entry.evidence);
         if state == State::Ok {
             entry.last_success = Some(now.wall);

@@ -1,6 +1,7 @@
 //! Signed assertions: JSON Web Tokens with RS256 (RFC 7515, RFC 7518 section 3.3), signed with a key from a PEM text.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,6 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 use crate::config::secret::Secret;
+use crate::time::seconds;
 
 /// An RSA key that signs.
 #[derive(Clone)]
@@ -54,6 +56,15 @@ impl Signer {
     }
 }
 
+/// When a token was made, in seconds since 1970, where it is a JSON Web Token that says so and lies not ahead of now.
+/// Nothing rests on it but an age that is shown, so the signature is not looked at.
+#[must_use]
+pub fn issued_at(token: &[u8]) -> Option<u64> {
+    let claims = token.split(|&byte| byte == b'.').nth(1)?;
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    claims["iat"].as_u64().filter(|&at| at > 0 && at <= seconds(SystemTime::now()))
+}
+
 fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
@@ -75,6 +86,23 @@ pub mod tests {
 
     pub fn rsa_key() -> String {
         key(&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
+    }
+
+    #[test]
+    fn the_age_of_a_token_is_read_where_it_says_so() {
+        let token = |claims: &Value| format!("e30.{}.c2ln", encoded(claims));
+        assert_eq!(issued_at(token(&json!({ "iat": 1_700_000_000 })).as_bytes()), Some(1_700_000_000));
+        for odd in [
+            "1//0gOpaque-refresh_token".to_owned(),
+            "a.b.c".to_owned(),
+            String::new(),
+            token(&json!({ "exp": 1 })),
+            token(&json!({ "iat": "yesterday" })),
+            token(&json!({ "iat": 99_999_999_999_u64 })),
+            token(&json!([])),
+        ] {
+            assert_eq!(issued_at(odd.as_bytes()), None, "{odd}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use self::outlook::Outlook;
 use super::endpoint::{self, CLOCK_TOLERANCE, Granted, Issuer, Reply};
 use super::grant::{Grant, How};
 use super::store::{Kept, Store};
-use super::{AccessToken, Kind, Status, Trouble, remedy};
+use super::{AccessToken, Kind, Status, Trouble, jwt, remedy};
 use crate::config::secret::Secret;
 use crate::net::client::Client;
 use crate::time::seconds;
@@ -50,6 +50,8 @@ pub struct Tokens {
     pace: Pace,
     store: Option<Store>,
     state: Mutex<State>,
+    /// Told whenever a request has ended.
+    ended: watch::Sender<()>,
 }
 
 /// A request for a token in progress, and what came of it.
@@ -89,7 +91,7 @@ impl Tokens {
     pub fn start(grant: Grant, client: Client, pace: Pace) -> Arc<Self> {
         let store = grant.store.clone().map(Store::new);
         let state = Mutex::new(State { refresh_token: known(&grant, store.as_ref()), ..State::default() });
-        let tokens = Arc::new(Self { grant, client, pace, store, state });
+        let tokens = Arc::new(Self { grant, client, pace, store, state, ended: watch::Sender::new(()) });
         tokio::spawn(keep(Arc::downgrade(&tokens)));
         tokens
     }
@@ -131,13 +133,23 @@ impl Tokens {
         Some(self.get().await)
     }
 
+    /// Told whenever a request for a token has ended, either way.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.ended.subscribe()
+    }
+
     /// What is known at this moment.
     #[must_use]
     pub fn status(&self) -> Status {
         let state = self.state();
         let mut status = state.status.clone();
-        status.refresh_token_since =
-            state.refresh_token.as_ref().map(|kept| UNIX_EPOCH + Duration::from_secs(kept.since));
+        let since = state.refresh_token.as_ref().map(|kept| UNIX_EPOCH + Duration::from_secs(kept.since));
+        // One that never worked here is at least as old as this process.
+        status.refresh_token_since = match &self.grant.how {
+            How::Refresh(_) => Some(since.unwrap_or(status.started)),
+            How::ServiceAccount(_) | How::ClientCredentials(_) => None,
+        };
         status.warning = state.outlook.told(&self.grant, &status, SystemTime::now());
         status
     }
@@ -209,6 +221,8 @@ impl Tokens {
         };
         let status = state.status.clone();
         state.outlook.tell(&self.grant, &status, SystemTime::now());
+        drop(state);
+        self.ended.send_replace(());
         landed
     }
 
@@ -250,8 +264,9 @@ impl Tokens {
             return None;
         }
         state.outlook.rotated_into_memory |= new.is_some() && self.store.is_none();
-        let since = seconds(SystemTime::now());
-        let kept = Kept { refresh_token: new.unwrap_or_else(|| known.clone()), since };
+        let refresh_token = new.unwrap_or_else(|| known.clone());
+        let since = jwt::issued_at(refresh_token.expose()).unwrap_or_else(|| seconds(SystemTime::now()));
+        let kept = Kept { refresh_token, since };
         state.refresh_token = Some(kept.clone());
         Some(kept)
     }

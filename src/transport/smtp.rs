@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::classify::Lost;
@@ -193,6 +194,12 @@ impl Smtp {
     #[must_use]
     pub fn tokens(&self) -> Option<Status> {
         Some(self.dialer.entry.as_ref()?.tokens()?.status())
+    }
+
+    /// Told whenever a request for a token has ended, if the login is by tokens.
+    #[must_use]
+    pub fn token_changes(&self) -> Option<watch::Receiver<()>> {
+        Some(self.dialer.entry.as_ref()?.tokens()?.changes())
     }
 
     /// Opens the connections that are asked for at the start, to the first server. What fails is left to the first

@@ -113,3 +113,47 @@ async fn a_dead_grant_is_asked_for_rarely() {
     assert_eq!(issuer.forms().len(), 1);
     assert_eq!(provider.ledger.counts().auths, 0);
 }
+
+async fn health(sidecar: &Sidecar) -> serde_json::Value {
+    serde_json::from_slice(&crate::support::sidecar::get(sidecar.admin, "/health").await.body).unwrap()
+}
+
+async fn health_once(sidecar: &Sidecar, is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    let until = std::time::Instant::now() + Duration::from_secs(40);
+    loop {
+        let health = health(sidecar).await;
+        if is_so(&health) {
+            return health;
+        }
+        assert!(std::time::Instant::now() < until, "{health:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_dead_is_known_everywhere_before_any_mail() {
+    let provider = Provider::start(taking("token-1"));
+    let issuer = Issuer::start(Say::error(400, "invalid_grant", "Token has been expired or revoked.")).await;
+    let sidecar = Settings::google(&provider, &issuer).with("PROBE_INTERVAL", "1s").start();
+    let known = health_once(&sidecar, |health| health["status"] == "fail").await;
+    assert_eq!((&known["stage"], &known["cause"]), (&"auth".into(), &"oauth_grant".into()), "{known:#}");
+    assert_eq!(known["checks"]["token"][0]["status"], "fail", "{known:#}");
+    assert_eq!(sidecar.count("sidepost_diagnosis_info{stage=\"auth\",cause=\"oauth_grant\"}").await, 1);
+    assert_eq!(sidecar.count("sidepost_stage_failed{stage=\"auth\"}").await, 1);
+    let answer = sidecar.send(&letter("to@example.org")).await;
+    assert!(answer.text("detail").ends_with(known["remedy"].as_str().unwrap()), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_next_token_that_is_refused_is_a_warning_while_the_last_one_is_good() {
+    let provider = Provider::start(taking("token-1"));
+    let issuer = Issuer::start(Say::error(400, "invalid_grant", "Token has been expired or revoked.")).await;
+    issuer.next(Say::Token(json!({ "expires_in": 12 })));
+    let sidecar = Settings::google(&provider, &issuer).with("PROBE_INTERVAL", "1s").start();
+    let warned = health_once(&sidecar, |health| health["status"] == "warn" && health["stage"] == "auth").await;
+    assert_eq!((&warned["cause"], &warned["state"]), (&"oauth_grant".into(), &"degraded".into()), "{warned:#}");
+    assert_eq!(warned["checks"]["auth"][0]["state"], "ok", "the login worked: {warned:#}");
+    // Nobody replaced it, and its end comes by itself.
+    let broken = health_once(&sidecar, |health| health["status"] == "fail").await;
+    assert_eq!((&broken["stage"], &broken["cause"]), (&"auth".into(), &"oauth_grant".into()), "{broken:#}");
+}
