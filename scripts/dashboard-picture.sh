@@ -6,8 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-target}
-prometheus=$target/tools/prometheus/usr/bin/prometheus
-[[ -x $prometheus ]] || scripts/rules-test.sh >/dev/null
+prometheus=$(scripts/prometheus-tools.sh)/prometheus
 work=$(mktemp -d)
 watching=
 finish() {

@@ -4,10 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-target=${CARGO_TARGET_DIR:-target}
 tools=$(scripts/helm-tools.sh)
-export HELM=$tools/bin/helm PROMTOOL=$PWD/$target/tools/prometheus/usr/bin/promtool SIDEPOST=$PWD/$target/release/sidepost
-[[ $target != /* ]] || export PROMTOOL=$target/tools/prometheus/usr/bin/promtool SIDEPOST=$target/release/sidepost
+PROMTOOL=$(scripts/prometheus-tools.sh)/promtool
+SIDEPOST=$(realpath "${CARGO_TARGET_DIR:-target}/release/sidepost")
+export HELM=$tools/bin/helm PROMTOOL SIDEPOST
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Nothing of whoever runs this: no repositories, no cluster.

@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 rules=deploy/prometheus/sidepost.rules.yaml
-tools=${CARGO_TARGET_DIR:-target}/tools/prometheus
 binary=${CARGO_TARGET_DIR:-target}/release/sidepost
 work=$(mktemp -d)
 sidecar=
@@ -15,12 +14,7 @@ finish() {
 }
 trap finish EXIT
 
-# Only the one program is wanted, and the package would bring a server that starts.
-if [[ ! -x $tools/usr/bin/promtool ]]; then
-  mkdir -p "$tools"
-  (cd "$work" && timeout 600 apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb "$OLDPWD/$tools")
-fi
-promtool=$tools/usr/bin/promtool
+promtool=$(scripts/prometheus-tools.sh)/promtool
 
 echo "== rules"
 "$promtool" check rules --lint=all --lint-fatal "$rules"
@@ -42,7 +36,7 @@ for _ in $(seq 100); do
 done
 "$promtool" check metrics <"$work/metrics"
 sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$work/metrics" | sort >"$work/served"
-grep -rohE 'sidepost_[a-z_]+' deploy docs helm README.md | sed -E 's/_(bucket|sum|count)$//' | sort -u >"$work/named"
+grep -rohE 'sidepost_[a-z_]+' deploy/prometheus deploy/grafana docs helm README.md | sed -E 's/_(bucket|sum|count)$//' | sort -u >"$work/named"
 unknown=$(comm -23 "$work/named" "$work/served")
 [[ -z $unknown ]] || { echo "named and not served: $unknown" >&2; exit 1; }
 echo "$(wc -l <"$work/served") metrics served, $(wc -l <"$work/named") named in rules, dashboard, chart and documents"

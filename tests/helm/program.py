@@ -11,6 +11,12 @@ import urllib.error
 import urllib.request
 
 BINARY = pathlib.Path(os.environ["SIDEPOST"])
+# What Kubernetes puts into the pods of a namespace that has a Service called sidepost.
+LINKS = {
+    "SIDEPOST_SERVICE_HOST": "10.0.0.9", "SIDEPOST_SERVICE_PORT": "1025", "SIDEPOST_SERVICE_PORT_SMTP": "1025",
+    "SIDEPOST_SERVICE_PORT_ADMIN": "9025", "SIDEPOST_PORT": "tcp://10.0.0.9:1025", "SIDEPOST_PORT_1025_TCP": "tcp://10.0.0.9:1025",
+    "SIDEPOST_PORT_1025_TCP_PROTO": "tcp", "SIDEPOST_PORT_1025_TCP_PORT": "1025", "SIDEPOST_PORT_1025_TCP_ADDR": "10.0.0.9",
+}  # fmt: skip
 # Contents for the files that Secrets would bring.
 SECRETS = {"SMTP_USERS": "user:password", "OAUTH_SERVICE_ACCOUNT": "{}"}
 
@@ -55,7 +61,7 @@ def said(arguments, env):
 def settings(box, folder, pem):
     """The program takes every variable, and each has the value that the chart meant."""
     env = variables(box, folder, pem)
-    code, out, err = said(["config", "--check"], env)
+    code, out, err = said(["config", "--check"], LINKS | env)
     assert code == 0 and "cannot work" not in err, err
     in_force = dict(line.split(" = ", 1) for line in said(["config"], env)[1].splitlines())
     for name, value in env.items():
