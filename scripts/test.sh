@@ -18,6 +18,8 @@ echo "== any bytes, for a minute"
 scripts/fuzz.sh
 echo "== the API against its description"
 scripts/schemathesis-test.sh
+echo "== replies as aiosmtpd's own tests expect them"
+scripts/conformance-test.sh
 echo "== TLS as sslyze sees it"
 scripts/sslyze-test.sh
 echo "== the README, as written"
