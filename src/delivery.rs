@@ -272,7 +272,8 @@ impl Delivery {
 
     fn count(&self, label: &str, result: &Result<Receipt, Failure>, phases: Phases) {
         let class = result.as_ref().map_or_else(|failure| failure.class.label(), |_| "taken");
-        self.metrics.attempted(label, class);
+        let reply = result.as_ref().map_or_else(|failure| failure.reply.as_ref(), |receipt| Some(&receipt.reply));
+        self.metrics.attempted(label, class, reply.map_or("none", Reply::group));
         self.time(phases);
     }
 

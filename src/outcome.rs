@@ -233,6 +233,28 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// The group of codes that it belongs to, one of [`Self::GROUPS`]: the class, and the subject of the enhanced code
+    /// where it has one that agrees with it.
+    #[must_use]
+    pub fn group(&self) -> &'static str {
+        let class = match self.code {
+            200..300 => return "2yz",
+            400..500 => 4,
+            500..600 => 5,
+            _ => return "none",
+        };
+        let subject = self.enhanced.filter(|code| u16::from(code.0) == class).map_or(0, |code| code.1);
+        let row = if class == 4 { &Self::GROUPS[2..10] } else { &Self::GROUPS[10..] };
+        row.get(usize::from(subject)).copied().unwrap_or(row[0])
+    }
+
+    /// Every group: no reply that means anything, done, and the two kinds of no, each with the subjects of RFC 3463
+    /// section 3 (1 address, 2 mailbox, 3 mail system, 4 network, 5 protocol, 6 content, 7 security or policy).
+    pub const GROUPS: [&'static str; 18] = [
+        "none", "2yz", "4yz", "4.1", "4.2", "4.3", "4.4", "4.5", "4.6", "4.7", "5yz", "5.1", "5.2", "5.3", "5.4",
+        "5.5", "5.6", "5.7",
+    ];
+
     /// 2yz: done.
     #[must_use]
     pub fn is_positive(&self) -> bool {
@@ -483,6 +505,32 @@ impl Outcome {
             Self::Taken(_) => "taken",
             Self::Refused(_) => "refused",
             Self::Failed(failure) => failure.class.label(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_belongs_to_a_group_of_a_closed_set() {
+        for (code, enhanced, group) in [
+            (250, Some((2, 0, 0)), "2yz"),
+            (535, Some((5, 7, 8)), "5.7"),
+            (550, None, "5yz"),
+            (451, Some((4, 3, 0)), "4.3"),
+            (421, Some((5, 7, 0)), "4yz"),
+            (554, Some((5, 99, 0)), "5yz"),
+            (550, Some((5, 0, 0)), "5yz"),
+            (450, Some((4, 7, 1)), "4.7"),
+            (334, None, "none"),
+            (0, None, "none"),
+        ] {
+            let enhanced = enhanced.map(|(class, subject, detail)| EnhancedCode(class, subject, detail));
+            let reply = Reply { code, enhanced, text: String::new() };
+            assert_eq!(reply.group(), group, "{reply:?}");
+            assert!(Reply::GROUPS.contains(&reply.group()));
         }
     }
 }

@@ -43,7 +43,8 @@ type Variables = Vec<(OsString, OsString)>;
 pub fn run(options: &Options, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exit {
     let variables: Variables = variables.into_iter().collect();
     let (config, env) = Config::read(variables.iter().cloned());
-    let notes: Vec<_> = advice::notes(&config, &env).iter().map(ToString::to_string).collect();
+    let notes = advice::notes(&config, &env).into_iter().chain(advice::of_the_place(&config));
+    let notes: Vec<_> = notes.map(|note| note.to_string()).collect();
     if env.has_problems() {
         let problems = env.into_problems();
         if options.json {

@@ -2,6 +2,8 @@
 //!
 //! None of it ends the process, since each may be meant. A secret is looked at and never shown.
 
+mod surroundings;
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::Config;
@@ -16,8 +18,15 @@ pub fn notes(config: &Config, env: &Env) -> Vec<Problem> {
     notes.extend(username(config, env));
     notes.extend(sender(env));
     notes.extend(helo_name(env));
+    notes.extend(surroundings::roots(config));
     notes.sort_by(|a, b| a.variable.cmp(&b.variable));
     notes
+}
+
+/// What is worth knowing of the place that this runs at, although it does no harm here: for somebody who asks.
+#[must_use]
+pub fn of_the_place(config: &Config) -> Vec<Problem> {
+    surroundings::resolver(config).into_iter().collect()
 }
 
 fn note(field: &str, sentence: impl Into<String>) -> Problem {

@@ -168,6 +168,21 @@ fn blocked_at(port: u16, variables: &[String], machine: &str) -> &'static Cause 
     }
 }
 
+/// Every cause of a blocked port, with how the place is known.
+pub fn catalogue() -> impl Iterator<Item = (String, &'static Cause)> {
+    let place = |cloud: &'static Cloud| {
+        let ports: Vec<_> = cloud.ports.iter().map(u16::to_string).collect();
+        let sign = match (cloud.variable, cloud.machine) {
+            (Some(variable), _) => format!("a variable that begins with {variable}"),
+            (None, machine) => format!("a machine that calls itself {}", machine.unwrap_or_default()),
+        };
+        (format!("port {} on {sign}", ports.join(", ")), &cloud.cause)
+    };
+    let elsewhere = [("port 25 anywhere else", &BLOCKED_25), ("port 465 or 587", &BLOCKED_SUBMISSION)];
+    let elsewhere = elsewhere.into_iter().chain([("any other port", &BLOCKED_OTHER)]);
+    CLOUDS.iter().map(place).chain(elsewhere.map(|(place, cause)| (place.to_owned(), cause)))
+}
+
 /// What the machine calls its maker, as far as a container may see it.
 fn machine() -> String {
     let read = |field| std::fs::read_to_string(format!("/sys/class/dmi/id/{field}")).unwrap_or_default();

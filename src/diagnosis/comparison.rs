@@ -212,9 +212,30 @@ fn is_implicit(port: u16) -> bool {
     matches!(port, 465 | 2465 | 8465 | 443)
 }
 
-/// Every cause that a comparison of connections can come to, but for the blocked ports, which have one for each place.
-pub const CAUSES: [&Cause; 8] =
-    [&PORT_CLOSED_THERE, &HOST_DOWN, &HOST_SILENT, &INTERCEPTED, &INSPECTED, &CLOCK_WRONG, &NO_WAY_OUT, &PROXY_NEEDED];
+/// Every cause that a comparison can come to, with what leads to it.
+pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static Cause)> {
+    CAUSES.into_iter().chain(names::CAUSES).chain(families::CAUSES)
+}
+
+/// The same for blocked ports, by the place that they are blocked at.
+pub fn blocked_ports() -> impl Iterator<Item = (String, &'static Cause)> {
+    clouds::catalogue()
+}
+
+const CAUSES: [(&str, &Cause); 8] = [
+    ("this port is closed there, another port of the host is open, and so is this port elsewhere", &PORT_CLOSED_THERE),
+    ("the host answers on no port, and others answer on this one", &HOST_DOWN),
+    ("a connection comes about and nobody speaks, while others greet on this port", &HOST_SILENT),
+    (
+        "hosts that have nothing to do with each other greet by one name, are silent alike, or show certificates for \
+         other names",
+        &INTERCEPTED,
+    ),
+    ("the certificates of two providers come from issuers that are not trusted here", &INSPECTED),
+    ("the certificates of two providers are out of their time", &CLOCK_WRONG),
+    ("nothing answers, on this port or another, here or elsewhere", &NO_WAY_OUT),
+    ("the same, and the environment has HTTPS_PROXY, HTTP_PROXY or ALL_PROXY", &PROXY_NEEDED),
+];
 
 const PORT_CLOSED_THERE: Cause = Cause {
     name: "port_closed_there",

@@ -62,3 +62,13 @@ impl Row {
 pub fn rows() -> impl Iterator<Item = &'static Cause> {
     rows::ROWS.iter().map(|row| &row.cause)
 }
+
+/// What is known to be said, and what it means: by whom, in which words, the cause.
+pub fn catalogue() -> impl Iterator<Item = (&'static [&'static str], &'static [&'static str], &'static Cause)> {
+    rows::ROWS.iter().map(|row| (row.providers, row.words, &row.cause))
+}
+
+/// What is so where nothing more is known: what was seen, the cause.
+pub fn general() -> impl Iterator<Item = (&'static str, &'static Cause)> {
+    general::SEEN.iter().map(|(seen, reason)| (*seen, of(*reason))).chain(general::CERTIFICATES)
+}

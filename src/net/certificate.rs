@@ -1,15 +1,25 @@
-//! When a certificate ends: the one fact in it that rustls checks and does not tell.
+//! When a certificate begins and ends: the facts in it that rustls checks and does not tell.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `notAfter` of a certificate in DER (RFC 5280 section 4.1.2.5); nothing where it is not one.
 #[must_use]
 pub fn not_after(certificate: &[u8]) -> Option<SystemTime> {
-    UNIX_EPOCH.checked_add(Duration::from_secs(end(certificate)?))
+    moment(validity(certificate)?.1)
 }
 
-/// The same in seconds since 1970.
-fn end(certificate: &[u8]) -> Option<u64> {
+/// `notBefore`, likewise.
+#[must_use]
+pub fn not_before(certificate: &[u8]) -> Option<SystemTime> {
+    moment(validity(certificate)?.0?)
+}
+
+fn moment(seconds: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// Both in seconds since 1970.
+fn validity(certificate: &[u8]) -> Option<(Option<u64>, u64)> {
     let mut certificate = Der(certificate).inside(SEQUENCE)?;
     let mut body = certificate.inside(SEQUENCE)?;
     if body.0.first() == Some(&VERSION) {
@@ -17,8 +27,11 @@ fn end(certificate: &[u8]) -> Option<u64> {
     }
     let (_serial, _algorithm, _issuer) = (body.next()?, body.next()?, body.next()?);
     let mut validity = body.inside(SEQUENCE)?;
-    let _not_before = validity.next()?;
-    match validity.next()? {
+    Some((time(validity.next()?), time(validity.next()?)?))
+}
+
+fn time(element: (u8, &[u8])) -> Option<u64> {
+    match element {
         (UTC_TIME, text) => seconds(if text.first()? < &b'5' { b"20" } else { b"19" }, text),
         (GENERALIZED_TIME, text) => seconds(text.get(..2)?.try_into().ok()?, text.get(2..)?),
         _ => None,
@@ -102,6 +115,14 @@ mod tests {
             let expected = UNIX_EPOCH + Duration::from_secs(expected);
             assert_eq!(not_after(&made(year, month, day)), Some(expected), "{year}-{month}-{day}");
         }
+    }
+
+    #[test]
+    fn the_beginning_is_read_as_well() {
+        let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2030, 1, 1);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(not_before(certificate.der()), Some(UNIX_EPOCH + Duration::from_secs(1_893_456_000)));
     }
 
     #[test]

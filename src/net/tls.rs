@@ -6,6 +6,7 @@ pub mod server;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,6 +14,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use super::certificate;
 
 /// Verified TLS as a client.
 #[derive(Clone)]
@@ -60,6 +63,17 @@ fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {
             .map_err(|error| format!("{} has a certificate that is no root: {error}", file.display()))?;
     }
     Ok(())
+}
+
+/// When each certificate of a file (PEM) begins and ends, as far as it can be read.
+///
+/// # Errors
+/// A file that cannot be read or has no certificate, with its name.
+pub fn lives(file: &Path) -> Result<Vec<(SystemTime, SystemTime)>, String> {
+    let life = |certificate: &CertificateDer<'_>| {
+        Some((certificate::not_before(certificate)?, certificate::not_after(certificate)?))
+    };
+    Ok(certificates(file)?.iter().filter_map(life).collect())
 }
 
 /// Every certificate of a file (PEM); there is at least one.

@@ -71,6 +71,33 @@ pub fn of(said: &Refusal<'_>) -> (Kind, &'static Cause) {
     ROWS.iter().find(|row| row.fits(said)).map_or((Kind::Refused, &UNKNOWN), |row| (row.kind, &row.cause))
 }
 
+/// Every cause, with what leads to it.
+pub fn catalogue() -> impl Iterator<Item = (String, &'static Cause)> {
+    let seen = |row: &'static Row| {
+        let issuer = match row.vendor {
+            Some(Vendor::Google) => "Google",
+            Some(Vendor::Microsoft) => "Microsoft",
+            Some(Vendor::Other) | None => "the issuer",
+        };
+        let error = if row.error.is_empty() { "an error".to_owned() } else { format!("`{}`", row.error) };
+        let marks: Vec<_> = row.marks.iter().map(|mark| format!("`{mark}`")).collect();
+        let marks = if marks.is_empty() { String::new() } else { format!(" with {}", marks.join(" or ")) };
+        (format!("{issuer} answers {error}{marks}"), &row.cause)
+    };
+    ROWS.iter().map(seen).chain(BESIDE.iter().map(|(seen, cause)| ((*seen).to_owned(), *cause)))
+}
+
+/// What no row is for.
+const BESIDE: [(&str, &Cause); 7] = [
+    ("Google answers `invalid_grant` to a refresh token that is six to eight days old", &SEVEN_DAYS),
+    ("Google announces an end of the refresh token within eight days", &SEVEN_DAYS_AHEAD),
+    ("no connection to the token endpoint", &NOT_REACHED),
+    ("the token endpoint's certificate does not hold", &TLS),
+    ("a page that is no JSON", &NOT_THE_ISSUER),
+    ("404 or the like from the token endpoint", &WRONG_ADDRESS),
+    ("any other error", &UNKNOWN),
+];
+
 /// Of a refresh token of Google's that ended when those of applications under test do.
 pub const SEVEN_DAYS: Cause = Cause {
     name: "oauth_seven_days",

@@ -9,7 +9,7 @@ use prometheus::{
 };
 
 use super::{log, process};
-use crate::outcome::{Class, Refusal, Verdict};
+use crate::outcome::{Class, Refusal, Reply, Verdict};
 use crate::time::fractional_seconds;
 
 /// From the doors' point of view: seconds from complete submission to answer.
@@ -70,6 +70,7 @@ pub struct Metrics {
     submission_bytes: Histogram,
     refusals: IntCounterVec,
     attempts: IntCounterVec,
+    replies: IntCounterVec,
     attempt_seconds: HistogramVec,
     recipients: IntCounterVec,
     retries: IntCounter,
@@ -139,6 +140,12 @@ impl Metrics {
                 "sidepost_attempts_total",
                 "Attempts to hand a message to the provider, by path and class (taken, or why not).",
                 &["path", "class"],
+            )?,
+            replies: counters(
+                &registry,
+                "sidepost_attempts_by_reply_total",
+                "Attempts to hand a message to the provider, by the group of its reply (RFC 3463; none where it said nothing).",
+                &["reply"],
             )?,
             attempt_seconds: histograms(
                 &registry,
@@ -231,6 +238,7 @@ impl Metrics {
                 self.attempts.with_label_values(&[path.as_str(), class]);
             }
         }
+        Reply::GROUPS.iter().for_each(|group| drop(self.replies.with_label_values(&[group])));
         PHASES.iter().for_each(|phase| drop(self.attempt_seconds.with_label_values(&[phase])));
         TOKEN_RESULTS.iter().for_each(|result| drop(self.token_requests.with_label_values(&[result])));
         RELOADS.iter().for_each(|result| drop(self.certificate_reloads.with_label_values(&[result])));
@@ -258,9 +266,10 @@ impl Metrics {
         self.refusals.with_label_values(&[ingress, reason]).inc();
     }
 
-    /// An attempt ended; `class` is `taken` or a [`Class`] label.
-    pub fn attempted(&self, path: &str, class: &str) {
+    /// An attempt ended; `class` is `taken` or a [`Class`] label, `reply` one of [`Reply::GROUPS`].
+    pub fn attempted(&self, path: &str, class: &str, reply: &str) {
         self.attempts.with_label_values(&[path, class]).inc();
+        self.replies.with_label_values(&[reply]).inc();
         let now = fractional_seconds(SystemTime::now());
         self.last_attempt.set(now);
         if class == "taken" {
@@ -404,7 +413,7 @@ mod tests {
         let series = |text: String| text.lines().filter(|line| !line.starts_with('#')).count();
         let before = series(text(&metrics));
         metrics.answered("http", "taken", Duration::from_millis(3));
-        metrics.attempted("smtp:587 starttls", "unconfirmed");
+        metrics.attempted("smtp:587 starttls", "unconfirmed", "none");
         metrics.refused("smtp", "overloaded");
         metrics.recipient("rejected");
         metrics.login("refused");

@@ -12,6 +12,7 @@
 mod architecture;
 mod attacks;
 mod broken_links;
+mod causes;
 mod chaos;
 mod cold;
 mod contract;

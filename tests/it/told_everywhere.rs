@@ -268,7 +268,7 @@ shows the same: the answer to the application, one line of the log per change, `
 A blocked port is concluded by comparison only: this port against the provider's other ports, against other providers'
 hosts on the same port, and against 443 (`SIDEPOST_CONTROL_HOSTS`; switched off here, so that these cases bother nobody).
 A doubt is no verdict: what may pass by itself, such as a provider that restarts, is shown with its cause, and is called
-broken only once it lasts.
+broken only once it lasts. Every cause there is, with its evidence and remedy, is in [causes](causes.md).
 
 ";
 

@@ -59,8 +59,11 @@ impl Families {
     }
 }
 
-/// Every cause that a comparison of families can come to.
-pub const CAUSES: [&Cause; 2] = [&IPV6_BROKEN, &IPV6_UNANSWERED];
+/// Every cause that a comparison of families can come to, with what leads to it.
+pub(super) const CAUSES: [(&str, &Cause); 2] = [
+    ("IPv4 answers and IPv6 does not, at the provider and at others", &IPV6_BROKEN),
+    ("IPv4 answers and IPv6 does not, at the provider alone or with nobody to compare with", &IPV6_UNANSWERED),
+];
 
 const IPV6_BROKEN: Cause = Cause {
     name: "ipv6_broken",

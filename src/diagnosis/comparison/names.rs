@@ -94,8 +94,14 @@ impl Names {
     }
 }
 
-/// Every cause that a comparison of names can come to.
-pub const CAUSES: [&Cause; 5] = [&NO_SUCH_NAME, &NO_NAMES, &NAME_SERVERS_DOWN, &RESOLVER_SLOW, &NAME_SLOW];
+/// Every cause that a comparison of names can come to, with what leads to it.
+pub(super) const CAUSES: [(&str, &Cause); 5] = [
+    ("the name does not exist, and others are found", &NO_SUCH_NAME),
+    ("neither this name is found nor any other", &NO_NAMES),
+    ("the name cannot be looked up, and others are found", &NAME_SERVERS_DOWN),
+    ("the name is found after a second or more, and so are others", &RESOLVER_SLOW),
+    ("the name is found after a second or more, and others at once", &NAME_SLOW),
+];
 
 const NO_SUCH_NAME: Cause = Cause {
     name: "name_not_found",

@@ -34,6 +34,47 @@ pub const CERTIFICATE_NAME: Cause = Cause {
              is your own.",
 };
 
+/// The certificates that are told apart, with what is seen of them.
+pub(super) const CERTIFICATES: [(&str, &Cause); 3] = [
+    ("the certificate's time is over by the clock here", &CERTIFICATE_EXPIRED),
+    ("the certificate's time has not come by the clock here", &CERTIFICATE_NOT_YET_VALID),
+    ("the certificate is for another name", &CERTIFICATE_NAME),
+];
+
+/// What stands behind each reason that is the provider's or the network's, as somebody would describe it.
+pub(super) const SEEN: &[(&str, Reason)] = &[
+    ("the resolver says that the name does not exist", Reason::NameNotFound),
+    ("the resolver fails or says nothing", Reason::NameUnavailable),
+    ("the connection is refused", Reason::ConnectionRefused),
+    ("nothing answers the connection attempt", Reason::ConnectionTimeout),
+    ("there is no way to the address", Reason::NoRoute),
+    ("the connection is closed or reset", Reason::ConnectionLost),
+    ("a connection comes about and a step is never answered", Reason::Timeout),
+    ("5yz in the place of a greeting", Reason::GreetingRefused),
+    ("what is said is no SMTP", Reason::Protocol),
+    ("no STARTTLS in the answer to EHLO, or it is refused", Reason::TlsUnavailable),
+    ("the TLS handshake fails", Reason::TlsHandshake),
+    ("the certificate is not trusted here", Reason::TlsCertificate),
+    ("plain text between the answer to STARTTLS and the handshake", Reason::TlsInjection),
+    ("no login mechanism is offered that fits the credentials", Reason::AuthUnavailable),
+    ("mail is refused for want of a login", Reason::AuthRejected),
+    ("4yz to the login", Reason::AuthTemporary),
+    ("5yz to MAIL", Reason::SenderRefused),
+    ("5yz or 4yz to RCPT", Reason::RecipientRefused),
+    ("5yz to the content", Reason::ContentRefused),
+    ("552, or a SIZE that is too small", Reason::TooLarge),
+    ("an address or a header in more than ASCII, and no SMTPUTF8", Reason::NeedsSmtpUtf8),
+    ("8-bit content, and no 8BITMIME", Reason::NeedsEightBit),
+    ("more recipients at once than it takes", Reason::TooManyRecipients),
+    ("4yz that asks to slow down", Reason::Throttled),
+    ("any other 4yz", Reason::ProviderBusy),
+    ("every connection stays in use", Reason::NoConnectionFree),
+    ("no answer after the last byte of content", Reason::OutcomeUnknown),
+    ("the message needs an extension that is not offered", Reason::Unsupported),
+    ("the message could not be signed", Reason::Unsigned),
+    ("this process is told to end", Reason::ShuttingDown),
+];
+
 /// The cause that goes with a reason where nothing more is known.
 #[must_use]
 pub fn of(reason: Reason) -> &'static Cause {
