@@ -71,7 +71,9 @@ def sidecar(pod, box):
     for name in ("SIDEPOST_HTTP_LISTEN", "SIDEPOST_SMTP_LISTEN"):
         assert re.fullmatch(r"127\.0\.0\.1:(\d+),\[::1\]:\1", env[name]), env[name]
     assert env["SIDEPOST_ALLOWED_CLIENTS"] == "loopback" and env["SIDEPOST_ADMIN_LISTEN"].startswith("*:"), env
-    assert env["SIDEPOST_DRAIN_DELAY"] == ("0s" if native else "5s"), env
+    delay, timeout = (int(env[f"SIDEPOST_DRAIN_{name}"].rstrip("s")) for name in ("DELAY", "TIMEOUT"))
+    assert delay == (0 if native else 5), env
+    assert delay + timeout <= 30 - 2, "killed before the last answers are out, in a pod that says nothing about its end"
 
 
 def relay(things, deployment):
@@ -124,7 +126,7 @@ def monitors(things):
             assert wanted.items() <= template["metadata"]["labels"].items(), (wanted, template["metadata"])
             ports = [port["name"] for box in ours(template["spec"]) for port in box["ports"]]
             assert endpoint["port"] in ports, (endpoint, ports)
-        assert pods or wanted == {"sidepost/sidecar": "true"}, wanted
+        assert pods or wanted == {"sidepost/sidecar": "mail"}, wanted
     for monitor in of_kind(things, "ServiceMonitor"):
         (service,) = of_kind(things, "Service")
         (endpoint,) = monitor["spec"]["endpoints"]

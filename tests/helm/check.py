@@ -65,6 +65,7 @@ def every_feature():
                 raise AssertionError(f"{values.name} on {version}: {error}") from error
             seen.add(text)
             renderings += 1
+    assertions.names(rendering.objects(rendering.run("template", "123", CHART)))
     print(f"{len(files)} files of values, {renderings} renderings for {VERSIONS[0]} to {VERSIONS[-1]}, {containers} containers")
 
 
@@ -142,7 +143,7 @@ def one_injected(policy, case, version, full):
     validated([pod], version)
     assert checked([pod], paths()) == 1, "not there"
     (box,) = ours(pod["spec"])
-    assert pod["metadata"]["labels"]["sidepost/sidecar"] == "true", pod["metadata"]
+    assert pod["metadata"]["labels"]["sidepost/sidecar"] == "mail", pod["metadata"]
     assert came["metadata"].get("labels", {}).items() <= pod["metadata"]["labels"].items(), "labels are gone"
     assert pod["spec"]["containers"] == came["spec"]["containers"], "the application's containers changed"
     assert pod["spec"]["initContainers"][1:] == came["spec"].get("initContainers", []), "init containers are gone"

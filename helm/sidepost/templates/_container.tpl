@@ -9,7 +9,7 @@ httpGet:
 {{- define "sidepost.container" -}}
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
-name: {{ $values.sidecar.name }}
+name: {{ $values.sidecar.name | quote }}
 image: {{ include "sidepost.image" $root | quote }}
 imagePullPolicy: {{ $values.image.pullPolicy }}
 {{- if has .kind (list "native" "inject") }}
@@ -83,7 +83,7 @@ else's pod there is none, and no container but ours mounts them.
 {{- if include "sidepost.hasSecret" . }}
 - name: sidepost-secret
   secret:
-    secretName: {{ include "sidepost.secretName" . }}
+    secretName: {{ include "sidepost.secretName" . | quote }}
     defaultMode: {{ $mode }}
     items:
       {{- range $name, $key := .Values.secret.keys }}
@@ -99,14 +99,14 @@ else's pod there is none, and no container but ours mounts them.
 {{- if .configMap }}
 - name: sidepost-ca
   configMap:
-    name: {{ .configMap }}
+    name: {{ .configMap | quote }}
     items:
       - key: {{ .key | quote }}
         path: ca.crt
 {{- else if .secret }}
 - name: sidepost-ca
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     defaultMode: {{ $mode }}
     items:
       - key: {{ .key | quote }}
@@ -116,7 +116,7 @@ else's pod there is none, and no container but ours mounts them.
 {{- with .Values.tls.secret }}
 - name: sidepost-tls
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: {{ $mode }}
 {{- end }}
 {{- with .Values.extraVolumes }}

@@ -22,7 +22,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "sidepost.instanceLabels" -}}
 app.kubernetes.io/name: {{ include "sidepost.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The component keeps the pod of `helm test` out of the Service. */}}

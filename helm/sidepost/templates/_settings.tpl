@@ -76,13 +76,16 @@ which are added up.
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
 {{- $relay := eq .kind "standalone" -}}
+{{- /* A pod that is not ours has 30 s in all, unless its owner says otherwise; the relay's pod gets what both waits take. */ -}}
+{{- $delay := has .kind (list "standalone" "classic") | ternary (int $values.drain.delaySeconds) 0 -}}
+{{- $timeout := $relay | ternary (int $values.drain.timeoutSeconds) (max 1 (sub (int $values.drain.timeoutSeconds) $delay)) -}}
 {{- $variables := dict
       "HTTP_LISTEN" (include "sidepost.listen" (dict "port" $values.ports.http "everywhere" $relay))
       "SMTP_LISTEN" (include "sidepost.listen" (dict "port" $values.ports.smtp "everywhere" $relay))
       "ADMIN_LISTEN" (include "sidepost.listen" (dict "port" $values.ports.admin "everywhere" true))
       "ALLOWED_CLIENTS" ($relay | ternary (join "," $values.allowedClients) "loopback")
-      "DRAIN_DELAY" (has .kind (list "standalone" "classic") | ternary (printf "%ds" (int $values.drain.delaySeconds)) "0s")
-      "DRAIN_TIMEOUT" (printf "%ds" (int $values.drain.timeoutSeconds)) -}}
+      "DRAIN_DELAY" (printf "%ds" $delay)
+      "DRAIN_TIMEOUT" (printf "%ds" (int $timeout)) -}}
 {{- if $values.ports.smtps }}{{ $_ := set $variables "SMTPS_LISTEN" (include "sidepost.listen" (dict "port" $values.ports.smtps "everywhere" $relay)) }}{{ end -}}
 {{- range $name, $_ := $values.secret.keys }}{{ $_ := set $variables (printf "%s_FILE" $name) (printf "/run/sidepost/secret/%s" $name) }}{{ end -}}
 {{- range $name, $_ := $values.secret.values }}{{ $_ := set $variables (printf "%s_FILE" $name) (printf "/run/sidepost/secret/%s" $name) }}{{ end -}}

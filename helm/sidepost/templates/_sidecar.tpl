@@ -25,7 +25,7 @@ What other charts use, with this chart as a dependency and `sidepost.mode: sidec
 
 {{/* A label by which the PodMonitor of this chart finds the pod. */}}
 {{- define "sidepost.podLabels" -}}
-sidepost/sidecar: "true"
+sidepost/sidecar: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* What a mesh has to be told. Server-first protocols look like silence to it. */}}
