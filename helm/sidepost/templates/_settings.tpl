@@ -29,6 +29,10 @@
 {{- if and .Values.ports.smtps (not .Values.tls.secret) -}}
 {{- fail "ports.smtps needs tls.secret: there is no TLS without a certificate" -}}
 {{- end -}}
+{{- $users := or (hasKey (default dict .Values.secret.keys) "SMTP_USERS") (hasKey (default dict .Values.secret.values) "SMTP_USERS") -}}
+{{- if and (eq .Values.mode "standalone") $users (not .Values.tls.secret) -}}
+{{- fail "SMTP_USERS needs tls.secret: from other hosts logins are taken under TLS only, so nobody could send" -}}
+{{- end -}}
 {{- if and (eq .Values.mode "standalone") (or .Values.settings.HTTP_LISTEN .Values.settings.SMTP_LISTEN .Values.settings.SMTPS_LISTEN) -}}
 {{- fail "mode standalone: the Service has to know the ports, so set `ports` in place of settings.*_LISTEN" -}}
 {{- end -}}
