@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -207,6 +209,27 @@ def noted():
     print("the notes have the three commands, which exist")
 
 
+def documented():
+    """Every installation and every piece of values in the documents, as a reader would take it over."""
+    installed = pieces = 0
+    for document in (ROOT / "README.md", ROOT / "docs" / "kubernetes.md", CHART / "README.md"):
+        text = document.read_text()
+        for block in re.findall(r"^ *```yaml\n(.*?)^ *```", text, re.M | re.S):
+            if "{{" in block or block.startswith("dependencies:"):
+                continue
+            rendering.text(CHART, VERSIONS[-1], more=yaml.safe_load(block))
+            pieces += 1
+        for command in re.findall(r"^ *(helm install (?:.*\\\n)*.*)$", text, re.M):
+            words = shlex.split(command.replace("\\\n", " "))[1:]
+            if "--values" in words:
+                place = words.index("--values")
+                del words[place : place + 2]
+            rendering.run(*words, "--dry-run=client")
+            installed += 1
+    assert installed >= 4 and pieces >= 2, (installed, pieces)
+    print(f"{installed} installations and {pieces} pieces of values from the documents")
+
+
 def main():
     global PEM
     with tempfile.TemporaryDirectory() as folder:
@@ -219,6 +242,7 @@ def main():
         metrics = served(work)
         monitored(metrics, work)
         noted()
+        documented()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def renderable(values):
 
 
 def run(*arguments):
-    done = subprocess.run([HELM, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([HELM, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=ROOT)
     if done.returncode:
         raise Refused(done.stderr + done.stdout)
     return done.stdout
