@@ -152,9 +152,10 @@ def one_injected(policy, case, version, full):
     volumes = pod["spec"].get("volumes", [])
     assert [v for v in volumes if v in came["spec"].get("volumes", [])] == came["spec"].get("volumes", []), volumes
     assert box["envFrom"][0]["configMapRef"] == {"name": case["config"], "optional": True}, box["envFrom"]
-    env = {variable["name"]: variable["value"] for variable in box["env"]}
+    env = {variable["name"]: variable.get("value") for variable in box["env"]}
     annotated = "sidepost/from" in came["metadata"]["annotations"]
     assert env.get("SIDEPOST_FROM") == (case["sender"] if full or annotated else None), env.get("SIDEPOST_FROM")
+    assert not full or {"name": "scratch", "emptyDir": {}} in volumes, volumes
     secrets = [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
     assert secrets == ([case["secret"]] if full else []), secrets
     # Once more, as reinvocationPolicy has it: nothing happens.

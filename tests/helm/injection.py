@@ -106,6 +106,7 @@ class Types:
             value = getattr(message, which)
             return self.plain(value) if which in ("struct_value", "list_value") else value
         if name == "google.protobuf.Struct":
+            assert len({value.WhichOneof("kind") for value in message.fields.values()}) < 2, "Kubernetes has no mixed maps"
             return {key: self.plain(value) for key, value in message.fields.items()}
         if name == "google.protobuf.ListValue":
             return [self.plain(value) for value in message.values]
