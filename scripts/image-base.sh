@@ -18,9 +18,15 @@ is_stand_in() {
   [[ $(docker image inspect --format "{{index .Config.Labels \"$mark\"}}" "$image") == true ]]
 }
 
+# Of alternatives, only one may be there; the others are no mistake.
+installed() {
+  # shellcheck disable=SC2016 # for dpkg-query
+  xargs dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 2>/dev/null | sed -n 's/^ii *//p' || true
+}
+
 with_dependencies() {
   apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts \
-    --no-breaks --no-replaces --no-enhances "$@" | grep '^[a-z0-9]' | sort -u
+    --no-breaks --no-replaces --no-enhances "$@" | grep '^[a-z0-9]' | sort -u | installed
 }
 
 # Nothing of /etc or /var: the stand-in takes programs from this machine, never its settings.
@@ -95,4 +101,4 @@ main() {
   fi
 }
 
-main
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then main; fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the image with a docker daemon of its own and checks what it promises, compose.yaml included.
+# Builds the image with a docker daemon of its own and checks what it promises, both compose files included.
 # The daemon lives in a temporary folder and in namespaces of its own: no TCP port, no bridge, no
 # firewall rule of this machine is touched, and its end is the end of all it started.
 #
@@ -350,6 +350,18 @@ check_compose() {
   compose down >/dev/null 2>&1 || true
 }
 
+# --- deploy/wordpress ---
+
+check_wordpress() {
+  check 'WordPress: compose is there' have_compose || return 0
+  if check 'WordPress: stand-ins for the official images' timeout 300 "$root/scripts/image-wordpress.sh"; then
+    if check 'WordPress: stopped, killed, cut off, and nothing lost' \
+      inside timeout 500 python3 "$root/tests/wordpress/stack.py"; then
+      cat "$work/out"
+    fi
+  fi
+}
+
 # --- all of it ---
 
 main() {
@@ -371,6 +383,7 @@ main() {
   check_container 12345 --user 12345
   check_shim
   check_compose
+  check_wordpress
   finish
 }
 

@@ -22,12 +22,12 @@ class Taken:
 
 
 class Provider:
-    """SMTP inside TLS on a port of 127.0.0.1, with a thread for each connection."""
+    """SMTP inside TLS on a port of its own, with a thread for each connection."""
 
-    def __init__(self, certificate, key):
+    def __init__(self, certificate, key, host="127.0.0.1"):
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._context.load_cert_chain(certificate, key)
-        self._lock = threading.Lock()
+        self._lock, self._host = threading.Lock(), host
         self._listener, self._open, self.port = None, set(), 0
         self.taken = []
         self.reset()
@@ -42,7 +42,7 @@ class Provider:
     def up(self):
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
+        listener.bind((self._host, self.port))
         listener.listen(64)
         self.port, self._listener = listener.getsockname()[1], listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
