@@ -1,13 +1,16 @@
 //! Networks that are broken in the ways in which networks are: the binary in a namespace of its own, faults made by
 //! nftables on its way out, and what it says of them. Each is lifted in the end, and all has to be well again by itself.
 
+mod told;
+
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use self::told::Told;
 use crate::support::certificates::{Certificate, Certificates};
 use crate::support::lines::Lines;
 use crate::support::network::names::{Manner, Names};
@@ -93,6 +96,10 @@ struct Sidecar {
     child: Child,
     log: tempfile::NamedTempFile,
     started: Instant,
+    /// The same settings, for somebody who asks it.
+    doctor: Command,
+    title: String,
+    about: String,
 }
 
 impl Sidecar {
@@ -113,9 +120,11 @@ impl Sidecar {
             ("SMTP_LISTEN", &smtp),
             ("ADMIN_LISTEN", &admin),
         ];
-        let mut command = with_settings(network.command(binary()), &[&settings[..], more].concat());
-        let child = command.stdout(log.reopen().unwrap()).stderr(Stdio::null()).spawn().unwrap();
-        let sidecar = Self { child, log, started: Instant::now() };
+        let settings = [&settings[..], more].concat();
+        let command = || with_settings(network.command(binary()), &settings);
+        let child = command().stdout(log.reopen().unwrap()).stderr(Stdio::null()).spawn().unwrap();
+        let (title, about) = (network.title(), network.about());
+        let sidecar = Self { child, log, started: Instant::now(), doctor: command(), title, about };
         let until = Instant::now() + PATIENCE;
         while !lines(sidecar.log.path()).iter().any(|line| line["message"] == "serving") {
             assert!(Instant::now() < until, "it serves: {}", std::fs::read_to_string(sidecar.log.path()).unwrap());
@@ -163,17 +172,27 @@ impl Sidecar {
     }
 
     /// The fault has the cause at the stage within ten seconds of the start, and everybody is told so.
-    async fn finds(&self, stage: &str, cause: &str) -> Value {
+    async fn finds(&mut self, stage: &str, cause: &str) -> Value {
         let what = format!("{stage}: {cause}");
         let is_so = |health: &Value| health["status"] == "fail" && health["stage"] == stage && health["cause"] == cause;
         let (health, _) = self.health_once(&what, is_so).await;
         in_time(&what, self.started.elapsed(), START);
-        self.tells_everybody(&health).await;
+        let (line, reply) = self.tells_everybody(&health).await;
+        self.is_kept(&health, line, Some(reply));
         health
     }
 
+    fn is_kept(&mut self, health: &Value, line: Value, reply: Option<String>) {
+        let (title, about, health) = (self.title.clone(), self.about.clone(), health.clone());
+        let mut doctor = String::new();
+        if told::is_being_written() {
+            doctor = String::from_utf8(self.doctor.arg("doctor").output().unwrap().stdout).unwrap();
+        }
+        Told { title, about, health, line, reply, doctor }.keep();
+    }
+
     /// The log, the metric and the SMTP reply say what health says.
-    async fn tells_everybody(&self, health: &Value) {
+    async fn tells_everybody(&self, health: &Value) -> (Value, String) {
         let text = |field: &str| health[field].as_str().unwrap().to_owned();
         let (stage, cause, remedy) = (text("stage"), text("cause"), text("remedy"));
         let metrics = self.metrics().await;
@@ -193,18 +212,21 @@ impl Sidecar {
         let beginning: String = remedy.chars().take(40).collect();
         assert!(words(&said).contains(&words(&beginning)), "{beginning:?} is not in {reply:?}");
         eprintln!("{}", health["output"].as_str().unwrap());
+        (line, reply)
     }
 
     /// Mail leaves all the same, and health says so with a word of warning.
-    async fn doubts(&self, cause: &str) -> Value {
+    async fn doubts(&mut self, cause: &str) -> Value {
         let is_so = |health: &Value| health["status"] == "warn" && health["cause"] == cause;
         let (health, _) = self.health_once(cause, is_so).await;
         in_time(cause, self.started.elapsed(), START);
         let metrics = self.metrics().await;
         assert!(metrics.contains(&format!(",cause=\"{cause}\"}} 1\n")), "{metrics}");
         let is_it = |line: &Value| line["message"] == "provider state" && line["cause"] == cause;
-        assert_eq!(self.line_once(cause, is_it).await["remedy"], health["remedy"]);
+        let line = self.line_once(cause, is_it).await;
+        assert_eq!(line["remedy"], health["remedy"]);
         eprintln!("{}", health["output"].as_str().unwrap());
+        self.is_kept(&health, line, None);
         health
     }
 
@@ -246,7 +268,7 @@ fn in_time(what: &str, took: Duration, limit: Duration) {
 async fn broken(network: Network, rules: &[&str], stage: &str, cause: &str) {
     let world = World::new(network, &[]).await;
     world.network.fault(rules);
-    let sidecar = world.sidecar(&[]);
+    let mut sidecar = world.sidecar(&[]);
     sidecar.finds(stage, cause).await;
     sidecar.recovers(&world).await;
 }
@@ -291,13 +313,15 @@ in_a_network!(a_network_without_a_way_out, async |network| {
 in_a_network!(one_port_that_is_dropped_while_another_is_open, async |network| {
     let world = World::new(network, &[]).await;
     world.network.fault(&["tcp dport 587 drop"]);
-    let sidecar = world.sidecar(&[("SEND_TIMEOUT", "30s")]);
+    let mut sidecar = world.sidecar(&[("SEND_TIMEOUT", "30s")]);
     let is_so = |health: &Value| {
         health["path"] == "smtp:465 implicit" && health["checks"]["path"][0]["cause"] == "port_blocked"
     };
     let (health, _) = sidecar.health_once("the other port", is_so).await;
     in_time("the other port", sidecar.started.elapsed(), START);
     assert_eq!((&health["status"], &health["state"]), (&"warn".into(), &"degraded".into()), "{health:#}");
+    assert_eq!((&health["stage"], &health["cause"]), (&"connect".into(), &"port_blocked".into()), "{health:#}");
+    sidecar.doubts("port_blocked").await;
     let answer = send(at(SIDECAR, 8025), &letter("to@example.org")).await;
     assert_eq!((answer.status, answer.text("path")), (200, "smtp:465 implicit"), "{answer:?}");
     world.network.lift();
@@ -321,7 +345,8 @@ in_a_network!(a_resolver_that_nobody_can_reach, async |network| {
 in_a_network!(a_resolver_that_fails, async |network| {
     let world = World::new(network, &[]).await;
     world.names.behave(Manner { fails: true, ..Manner::default() });
-    let sidecar = world.sidecar(&[]);
+    world.network.is_told("The resolver answers every question with SERVFAIL.");
+    let mut sidecar = world.sidecar(&[]);
     sidecar.finds("dns", "no_names").await;
     let answer = send(at(SIDECAR, 8025), &letter("to@example.org")).await;
     assert_eq!(answer.status, 503, "{answer:?}");
@@ -333,6 +358,7 @@ in_a_network!(a_resolver_that_fails, async |network| {
 
 in_a_network!(a_name_that_does_not_exist, async |network| {
     let world = World::new(network, &[]).await;
+    world.network.is_told("Nothing is wrong but the name.");
     world.sidecar(&[("HOST", "mial.network.test")]).finds("dns", "name_not_found").await;
 });
 
@@ -341,7 +367,8 @@ in_a_network!(another_server_that_answers_for_everybody, async |network| {
     let stranger = Script::new().always(Step::Greeting, Action::reply(220, "mail.isp.test ESMTP"));
     let stranger = serve(at(STRANGER, 587), stranger);
     world.network.divert(&[("tcp dport { 465, 587 }", &format!("{STRANGER}:587"))]);
-    let sidecar = world.sidecar(&[]);
+    world.network.is_told("On the way out: `tcp dport { 465, 587 } dnat to` a mail server of somebody else's.");
+    let mut sidecar = world.sidecar(&[]);
     sidecar.finds("tls", "port_intercepted").await;
     assert_eq!((stranger.ledger.counts().auths, stranger.ledger.counts().mails), (0, 0));
     sidecar.recovers(&world).await;
@@ -362,7 +389,8 @@ in_a_network!(a_middlebox_that_opens_tls, async |network| {
     }
     let ways: Vec<_> = ways.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
     world.network.divert(&ways);
-    let sidecar = world.sidecar(&[]);
+    world.network.is_told("Ports 465 and 587 go through a box that shows a certificate of its own for every name.");
+    let mut sidecar = world.sidecar(&[]);
     sidecar.finds("tls", "tls_inspected").await;
     assert!(boxes.iter().all(|provider| provider.ledger.counts().auths == 0));
     sidecar.recovers(&world).await;
@@ -379,15 +407,16 @@ in_a_network!(a_network_in_which_nothing_is_broken, async |network| {
 in_a_network!(a_resolver_that_is_slow, async |network| {
     let world = World::new(network, &[]).await;
     let slow = |milliseconds| Manner { delay: Duration::from_millis(milliseconds), ..Manner::default() };
+    world.network.is_told("The resolver takes seconds to answer.");
     for milliseconds in [1500, 4000] {
         world.names.behave(slow(milliseconds));
-        let sidecar = world.sidecar(&[("SEND_TIMEOUT", "30s")]);
+        let mut sidecar = world.sidecar(&[("SEND_TIMEOUT", "30s")]);
         sidecar.doubts("resolver_slow").await;
         assert_eq!(sidecar.failures(), 0, "nothing is broken");
         assert_eq!(send(at(SIDECAR, 8025), &letter("to@example.org")).await.status, 200);
         assert_eq!(sidecar.failures(), 0, "nothing is broken");
     }
-    let sidecar = world.sidecar(&[]);
+    let mut sidecar = world.sidecar(&[]);
     sidecar.doubts("resolver_slow").await;
     world.names.behave(Manner::default());
     sidecar.recovers(&world).await;
@@ -416,7 +445,7 @@ in_a_network!(an_ipv6_that_leads_nowhere, async |network| {
     let _v6 =
         [serve(at(MAIL_V6, 587), named("mail.network.test", Certificate::Good)), serve(at(ONE_V6, 587), Script::new())];
     world.network.fault(&["ip6 daddr 2001:db8:113::/64 drop"]);
-    let sidecar = world.sidecar(&[]);
+    let mut sidecar = world.sidecar(&[]);
     let health = sidecar.doubts("ipv6_broken").await;
     assert_eq!((&health["stage"], &health["checks"]["connect"][0]["state"]), (&"connect".into(), &"ok".into()));
     assert_eq!(send(at(SIDECAR, 8025), &letter("to@example.org")).await.status, 200);
@@ -430,13 +459,15 @@ in_a_network!(an_ipv6_that_the_provider_alone_has_broken, async |network| {
     let both = [("mail.network.test", MAIL_V6), ("one.network.test", ONE_V6)];
     let world = World::new(network, &both).await;
     let _v6 = serve(at(ONE_V6, 587), Script::new());
+    world.network.is_told("The provider's name has an IPv6 address at which nobody listens; others answer by IPv6.");
     world.sidecar(&[]).doubts("ipv6_unanswered").await;
 });
 
 in_a_network!(a_clock_that_is_years_ahead, async |network| {
     let mut world = World::new(network, &[]).await;
     world.change(Certificate::Expired);
-    let sidecar = world.sidecar(&[]);
+    world.network.is_told("Everybody's certificate ended years ago, by the clock here.");
+    let mut sidecar = world.sidecar(&[]);
     let health = sidecar.finds("tls", "clock_wrong").await;
     assert!(health["output"].as_str().unwrap().contains("it ended at 2020-01-01"), "{health:#}");
     world.change(Certificate::Good);

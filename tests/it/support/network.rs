@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 pub mod names;
 
@@ -38,7 +39,8 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub fn play<F: Future<Output = ()>>(test: &str, story: impl FnOnce(Network) -> F) {
     if let Ok(inside) = std::env::var(INSIDE) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        return runtime.block_on(story(Network { inside }));
+        let faults = Mutex::new(Vec::new());
+        return runtime.block_on(story(Network { test: test.to_owned(), inside, faults }));
     }
     let Some((world, inside)) = Namespace::new("world").zip(Namespace::new("inside")) else { return };
     connect(&world, &inside);
@@ -83,10 +85,33 @@ fn connect(world: &Namespace, inside: &Namespace) {
 
 /// The network, for a test that runs in its world.
 pub struct Network {
+    test: String,
     inside: String,
+    faults: Mutex<Vec<String>>,
 }
 
 impl Network {
+    /// The name of the test as a sentence would begin with it.
+    pub fn title(&self) -> String {
+        let words = self.test.rsplit("::").next().unwrap().replace('_', " ");
+        let words = words.replace("ipv6", "IPv6").replace("tls", "TLS");
+        words[..1].to_uppercase() + &words[1..]
+    }
+
+    /// What stands on the way, one after the other.
+    pub fn about(&self) -> String {
+        self.faults().join(" ")
+    }
+
+    /// Something is wrong that is no rule of nftables.
+    pub fn is_told(&self, about: &str) {
+        self.faults().push(about.to_owned());
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Vec<String>> {
+        self.faults.lock().unwrap()
+    }
+
     /// A program in the sidecar's namespace.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         command(&self.inside, program)
@@ -94,6 +119,8 @@ impl Network {
 
     /// A fault on the way out: what is to become of packets from the sidecar, in the words of nftables.
     pub fn fault(&self, rules: &[&str]) {
+        let told: Vec<_> = rules.iter().map(|rule| format!("`{rule}`")).collect();
+        self.is_told(&format!("On the way out: {}.", told.join(", ")));
         let rules: String =
             rules.iter().map(|rule| format!("add rule inet fault way iifname {WIRE} {rule}\n")).collect();
         nft(&format!(
