@@ -27,10 +27,14 @@ PACKAGES=(
   nftables           # what breaks them
   openssl            # tests/rig: certificates; keys for DKIM
   php-cli            # tests/clients: runs PHPMailer
+  php-illuminate-config # docs/quick-starts.md: Laravel's mail
+  php-illuminate-mail
   php-mysql          # tests/wordpress: PHP asks the database
   postfix            # tests/rig: the provider; bench/: smtp-source and smtp-sink
   procps             # kill, for signals to a process of its own
   python3-venv       # tools from PyPI in a place of their own, python3 with it
+  ruby-actionmailer  # docs/quick-starts.md: Rails
+  ruby-railties
   swaks              # an SMTP client that is not ours
 )
 

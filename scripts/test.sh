@@ -24,6 +24,7 @@ echo "== TLS as sslyze sees it"
 scripts/sslyze-test.sh
 echo "== the README, as written"
 scripts/readme-test.sh
+scripts/quick-starts-test.sh
 echo "== the alerts and the metrics"
 scripts/rules-test.sh
 echo "== the Helm chart and the dashboard"
