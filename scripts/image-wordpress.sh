@@ -2,10 +2,10 @@
 # Gives docker stand-ins for the two official images in deploy/wordpress/compose.yaml, made of this machine's Debian
 # packages: PHP's own web server with Debian's WordPress, and Debian's MariaDB. They read the variables that the official
 # ones read there. Needs what scripts/install-test-tools.sh installs, and docker.
+# shellcheck disable=SC1091,SC2034,SC2154 # what image-base.sh defines and reads
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# shellcheck source=scripts/image-base.sh
 source "$root/scripts/image-base.sh"
 
 compose_file=$root/deploy/wordpress/compose.yaml
