@@ -135,11 +135,13 @@ fn names(hosts: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether the error says that the name is not there. Only the text of `getaddrinfo` tells that from a resolver that is
-/// not there.
+/// not there: glibc's, the BSDs', and the two of musl.
 #[must_use]
 pub fn is_missing(error: &io::Error) -> bool {
     let text = error.to_string();
-    ["not known", "No address associated", "nodename nor servname"].iter().any(|words| text.contains(words))
+    let words =
+        ["not known", "No address associated", "nodename nor servname", "does not resolve", "no usable address"];
+    words.iter().any(|words| text.contains(words))
 }
 
 /// Both families in turn, the resolver's first choice first (RFC 8305 section 4).

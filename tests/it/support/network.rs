@@ -157,6 +157,7 @@ pub struct Namespace(String);
 impl Namespace {
     /// Nothing where this process may not make one.
     pub fn new(what: &str) -> Option<Self> {
+        remove_leftovers();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = Self(format!("sidepost-{}-{number}-{what}", std::process::id()));
         let made = run("ip", &["netns", "add", &namespace.0]);
@@ -201,6 +202,17 @@ impl Drop for Namespace {
         // They are there only as far as they were made.
         let _ = std::fs::remove_dir_all(&folder);
         let _ = folder.parent().map(std::fs::remove_dir);
+    }
+}
+
+/// A test that was killed could not take its networks away.
+fn remove_leftovers() {
+    let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let process = name.strip_prefix("sidepost-").and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|process| !std::path::Path::new("/proc").join(process).exists()) {
+            drop(Namespace(name));
+        }
     }
 }
 
