@@ -35,6 +35,7 @@ PACKAGES=(
   python3-venv       # tools from PyPI in a place of their own, python3 with it
   ruby-actionmailer  # docs/quick-starts.md: Rails
   ruby-railties
+  shellcheck         # .ci/run: these scripts
   swaks              # an SMTP client that is not ours
 )
 

@@ -19,7 +19,8 @@ promtool=$(scripts/prometheus-tools.sh)/promtool
 echo "== rules"
 "$promtool" check rules --lint=all --lint-fatal "$rules"
 "$promtool" test rules "${rules%.yaml}.test.yaml"
-for alert in $(sed -n 's/^ *- alert: //p' "$rules"); do
+mapfile -t alerts < <(sed -n 's/^ *- alert: //p' "$rules")
+for alert in "${alerts[@]}"; do
   [[ -s docs/runbook/$alert.md ]] || { echo "no page docs/runbook/$alert.md" >&2; exit 1; }
   grep -q "alertname: $alert" "${rules%.yaml}.test.yaml" || { echo "no test of $alert" >&2; exit 1; }
 done
