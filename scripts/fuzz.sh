@@ -29,6 +29,7 @@ longest() {
   case $1 in
     address | command) echo 1024 ;;
     dialogue | json) echo 24000 ;;
+    import) echo 16384 ;;
     *) echo 8192 ;;
   esac
 }

@@ -155,14 +155,15 @@ pub fn read(kind: Kind, texts: &[Text], files: &Files) -> Result<Imported, Strin
         Kind::WordPress => wordpress::read(texts, &mut draft)?,
     }
     say_who_can_read(&mut draft, files);
-    let sources = texts.iter().map(|text| text.path.display().to_string()).collect();
+    let sources = texts.iter().map(|text| text.at(0).to_string()).collect();
     let outcome = variables::variables(&mut draft);
     Ok(Imported { kind, sources, draft, outcome })
 }
 
 /// A file with a password that everybody on the machine can read has given it away already.
 fn say_who_can_read(draft: &mut Draft, files: &Files) {
-    let mut places: Vec<_> = draft.secret.iter().chain(draft.secrets.values()).map(|given| given.at.clone()).collect();
+    let mut places: Vec<_> =
+        draft.secret.iter().chain(draft.secrets.iter().map(|(_, given)| given)).map(|given| given.at.clone()).collect();
     places.dedup_by(|a, b| a.file == b.file);
     for at in places {
         if let Some(mode) = files.readable_by_all(&at.file) {

@@ -1,6 +1,5 @@
 //! A server as mail programs write it: `[smtp.example.com]:587`, `smtp.example.com:submission`, `smtp.example.com::587`.
 
-use super::draft::shown;
 use crate::net::name::is_name;
 
 /// Port names of the Internet's registry, as far as they mean mail.
@@ -24,8 +23,12 @@ impl Destination {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let broken =
-            || format!("`{}` is no server: expected a name or [name], with :port where it has one", shown(text));
+        // `smtp://user:password@host` is a usual mistake.
+        let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"[].:-_/ ".contains(&b));
+        let broken = || {
+            let what = if is_plain { format!("`{text}`") } else { "what stands there".to_owned() };
+            format!("{what} is no server: expected a name or [name], with :port where it has one")
+        };
         let (host, rest, brackets) = match text.strip_prefix('[') {
             Some(inside) => inside.split_once(']').map(|(host, rest)| (host, rest, true)).ok_or_else(broken)?,
             // An address of IPv6 alone has more colons than one, and Exim doubles the one before a port.
@@ -79,5 +82,7 @@ mod tests {
         for bad in ["", "[]", "[a", "a b", "a:", "a:0", "a:99999", "a:b", "[a]587", "smtp://a", ":25", "a/b"] {
             assert!(Destination::parse(bad).is_err(), "{bad}");
         }
+        let said = Destination::parse("smtp://joe:hunter2@a.test").unwrap_err();
+        assert!(said.starts_with("what stands there is no server"), "{said}");
     }
 }

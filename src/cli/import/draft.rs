@@ -1,6 +1,5 @@
 //! What a reader found: where mail leaves and how, what has no place in Sidepost, and what looks wrong.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -63,17 +62,17 @@ pub struct Draft {
     /// The password or key.
     pub secret: Option<Given<Secret>>,
     /// Settings without a rule of their own, by name.
-    pub settings: BTreeMap<&'static str, Given<String>>,
+    pub settings: Vec<(&'static str, Given<String>)>,
     /// The same for secrets.
-    pub secrets: BTreeMap<&'static str, Given<Secret>>,
+    pub secrets: Vec<(&'static str, Given<Secret>)>,
     /// What looks wrong, or will be different.
     pub looks: Vec<Note>,
     /// What has no equivalent.
     pub lost: Vec<Note>,
     /// What needs none: the names, by the reason.
-    pub idle: BTreeMap<&'static str, Vec<String>>,
+    pub idle: Vec<(&'static str, Vec<String>)>,
     /// Names that say nothing to us, by the file and with their lines.
-    pub unknown: BTreeMap<Rc<Path>, Vec<String>>,
+    pub unknown: Vec<(Rc<Path>, Vec<String>)>,
     /// How many notes there was no room for.
     pub untold: usize,
 }
@@ -82,24 +81,24 @@ impl Draft {
     /// Takes a setting for Sidepost over, unless one line could not carry it.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>, at: &Place) {
         let value = value.into();
-        if value.is_empty() {
-            return;
+        if !value.is_empty() && self.is_one_line(name, &value, at) {
+            self.settings.retain(|(known, _)| *known != name);
+            self.settings.push((name, Given { value, at: at.clone() }));
         }
-        if value.chars().any(char::is_control) {
-            return self.lose(at, format!("the value for SIDEPOST_{name} has a line end or another control character"));
-        }
-        self.settings.insert(name, Given { value, at: at.clone() });
     }
 
     /// Takes a secret over.
     pub fn hide(&mut self, name: &'static str, value: &str, at: &Place) {
         if !value.is_empty() {
-            self.secrets.insert(name, secret(value, at));
+            self.secrets.push((name, secret(value, at)));
         }
     }
 
     /// Takes over where the server is.
     pub fn server(&mut self, host: &str, port: Option<u16>, at: &Place) {
+        if !self.is_one_line("HOST", host, at) {
+            return;
+        }
         self.host = Some(Given { value: host.to_owned(), at: at.clone() });
         if let Some(port) = port {
             self.port = Some(Given { value: port, at: at.clone() });
@@ -113,13 +112,21 @@ impl Draft {
 
     /// Takes a login over.
     pub fn login(&mut self, username: &str, password: &str, at: &Place) {
-        self.username = Some(Given { value: username.to_owned(), at: at.clone() });
+        self.username(username, at);
         self.secret = Some(secret(password, at));
     }
 
     /// Takes a login name over, where the password is elsewhere.
     pub fn username(&mut self, username: &str, at: &Place) {
+        if !self.is_one_line("USERNAME", username, at) {
+            return;
+        }
         self.username = Some(Given { value: username.to_owned(), at: at.clone() });
+    }
+
+    /// Whether a setting was taken over already.
+    pub fn has(&self, name: &str) -> bool {
+        self.settings.iter().any(|(known, _)| *known == name)
     }
 
     /// Takes over the name for EHLO, if others can know it.
@@ -188,8 +195,8 @@ impl Draft {
 
     /// Notes what needs no equivalent, and why.
     pub fn pass_over(&mut self, reason: &'static str, name: &str) {
-        let names = self.idle.entry(reason).or_default();
-        let name = shown(name);
+        let names = list_of(&mut self.idle, &reason);
+        let name = fit(name, "_-.:/[]@*^, ");
         if !names.contains(&name) && names.len() < MOST_NOTES {
             names.push(name);
         }
@@ -197,12 +204,21 @@ impl Draft {
 
     /// Notes a name that says nothing to us.
     pub fn not_known(&mut self, name: &str, at: &Place) {
-        let names = self.unknown.entry(Rc::clone(&at.file)).or_default();
+        let names = list_of(&mut self.unknown, &at.file);
         if names.len() < MOST_NOTES {
             names.push(format!("{} (line {})", shown(name), at.line));
         } else {
             self.untold += 1;
         }
+    }
+
+    /// A variable is one line of an env file.
+    fn is_one_line(&mut self, name: &str, value: &str, at: &Place) -> bool {
+        let whole = !value.chars().any(char::is_control);
+        if !whole {
+            self.lose(at, format!("the value for SIDEPOST_{name} has a line end or another control character"));
+        }
+        whole
     }
 
     /// A file of settings may be nothing but mistakes.
@@ -213,12 +229,29 @@ impl Draft {
     }
 }
 
+/// The list of that name, a new one if need be. There are few.
+fn list_of<'a, K: PartialEq + Clone>(lists: &'a mut Vec<(K, Vec<String>)>, key: &K) -> &'a mut Vec<String> {
+    let at = lists.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+        lists.push((key.clone(), Vec::new()));
+        lists.len() - 1
+    });
+    &mut lists[at].1
+}
+
 fn secret(value: &str, at: &Place) -> Given<Secret> {
     Given { value: Secret::new(value.as_bytes().to_vec()), at: at.clone() }
 }
 
-/// A name out of a file, fit for a sentence.
+/// A name out of a file, fit for a sentence. What is no name may be a password that slipped there.
 pub fn shown(name: &str) -> String {
-    let plain: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).take(LONGEST_SHOWN).collect();
-    if plain.len() < name.len() { format!("{plain}...") } else { plain }
+    fit(name, "_-.:/[]@*^")
+}
+
+fn fit(name: &str, more: &str) -> String {
+    let is_name = name.chars().all(|c| c.is_alphanumeric() || more.contains(c));
+    match name.char_indices().nth(LONGEST_SHOWN) {
+        _ if !is_name => "(not a name)".to_owned(),
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
+    }
 }

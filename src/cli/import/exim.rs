@@ -1,8 +1,6 @@
 //! Exim as Debian sets it up: `update-exim4.conf.conf` says where to, `passwd.client` as whom
 //! (`update-exim4.conf(8)`, `exim4_passwd_client(5)`).
 
-use std::collections::BTreeMap;
-
 use super::destination::Destination;
 use super::draft::{Draft, Protection, shown};
 use super::source::{Place, Text};
@@ -11,6 +9,9 @@ const LISTENS: &str =
     "how mail is taken in: Sidepost has listeners of its own (SIDEPOST_SMTP_LISTEN, SIDEPOST_ALLOWED_CLIENTS)";
 const DELIVERS_HERE: &str = "delivery into mailboxes of this machine: Sidepost has none";
 const RUNS: &str = "how the program itself runs";
+
+/// Names, values and where they stand.
+type Settings<'a> = Vec<(&'a str, (&'a str, Place))>;
 
 /// A line of `passwd.client`.
 struct Login<'a> {
@@ -30,7 +31,7 @@ pub fn read(texts: &[Text], draft: &mut Draft) -> Result<(), String> {
     for text in passwords {
         read_logins(text, &mut logins, draft);
     }
-    let settings: BTreeMap<_, _> = settings.iter().flat_map(|text| assignments(text)).collect();
+    let settings: Settings<'_> = settings.iter().flat_map(|text| assignments(text)).collect();
     let host = smarthost(&settings, draft)?.or_else(|| only_host(&logins, draft));
     if let Some(host) = &host {
         login(host, &logins, draft);
@@ -47,10 +48,15 @@ fn assignments(text: &Text) -> impl Iterator<Item = (&str, (&str, Place))> {
     })
 }
 
-fn smarthost(settings: &BTreeMap<&str, (&str, Place)>, draft: &mut Draft) -> Result<Option<String>, String> {
-    let Some((value, at)) = settings.get("dc_smarthost") else { return Ok(None) };
+/// The last one counts, as in a shell.
+fn setting<'a>(settings: &'a Settings<'_>, name: &str) -> Option<&'a (&'a str, Place)> {
+    settings.iter().rfind(|(known, _)| *known == name).map(|(_, found)| found)
+}
+
+fn smarthost(settings: &Settings<'_>, draft: &mut Draft) -> Result<Option<String>, String> {
+    let Some((value, at)) = setting(settings, "dc_smarthost") else { return Ok(None) };
     if let Some((kind @ ("internet" | "local" | "none"), at)) =
-        settings.get("dc_eximconfig_configtype").map(|(kind, at)| (*kind, at))
+        setting(settings, "dc_eximconfig_configtype").map(|(kind, at)| (*kind, at))
     {
         draft.look(
             at,
@@ -148,7 +154,7 @@ fn fits(key: &str, host: &str) -> bool {
     key.strip_prefix('*').map_or(key == host, |end| host.ends_with(end))
 }
 
-fn others(settings: &BTreeMap<&str, (&str, Place)>, draft: &mut Draft) {
+fn others(settings: &Settings<'_>, draft: &mut Draft) {
     for (name, (value, at)) in settings {
         match *name {
             "dc_smarthost" | "dc_eximconfig_configtype" => {}

@@ -45,8 +45,8 @@ pub fn read(texts: &[Text], files: &Files, draft: &mut Draft) -> Result<(), Stri
 
 /// The account that is used where none is named, its name, and how many others there are.
 fn accounts(text: &Text, draft: &mut Draft) -> Result<(String, Account, usize), String> {
-    let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
-    let (mut defaults, mut order, mut current) = (Account::new(), Vec::<String>::new(), None::<String>);
+    let mut accounts: Vec<(String, Account)> = Vec::new();
+    let (mut defaults, mut in_account) = (Account::new(), false);
     for (at, line) in text.lines() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -55,7 +55,7 @@ fn accounts(text: &Text, draft: &mut Draft) -> Result<(String, Account, usize), 
         let (command, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let value = unquoted(value.trim());
         match command {
-            "defaults" => current = None,
+            "defaults" => in_account = false,
             "account" => {
                 let (name, parents) = value.split_once(':').unwrap_or((value, ""));
                 let name = name.trim().to_owned();
@@ -65,21 +65,21 @@ fn accounts(text: &Text, draft: &mut Draft) -> Result<(String, Account, usize), 
                 let mut account = defaults.clone();
                 for parent in parents.split(',').map(str::trim).filter(|parent| !parent.is_empty()) {
                     // A parent stands before its heirs, so that there is no circle.
-                    let parent = accounts
-                        .get(parent)
+                    let (_, parent) = accounts
+                        .iter()
+                        .find(|(name, _)| name == parent)
                         .ok_or_else(|| format!("{at}: there is no account `{}` before this line", shown(parent)))?;
-                    account.extend(parent.clone());
+                    account.extend(parent.iter().map(|(command, value)| (command.clone(), value.clone())));
                 }
-                accounts.insert(name.clone(), account);
-                order.retain(|known| *known != name);
-                order.push(name.clone());
-                current = Some(name);
+                accounts.retain(|(known, _)| *known != name);
+                accounts.push((name, account));
+                in_account = true;
             }
             "eval" => {
                 draft.lose(&at, "eval: its command cannot be run here; write the line that it prints in its place");
             }
             _ if command.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit()) => {
-                let account = current.as_ref().and_then(|name| accounts.get_mut(name)).unwrap_or(&mut defaults);
+                let account = accounts.last_mut().filter(|_| in_account).map_or(&mut defaults, |(_, account)| account);
                 if account.len() >= MOST_COMMANDS {
                     return Err(format!("{at}: more than {MOST_COMMANDS} commands in one account"));
                 }
@@ -88,17 +88,18 @@ fn accounts(text: &Text, draft: &mut Draft) -> Result<(String, Account, usize), 
             _ => draft.look(&at, "not a command with its value; passed over"),
         }
     }
-    let name = if accounts.contains_key("default") { Some("default".to_owned()) } else { order.first().cloned() };
-    match name.and_then(|name| accounts.remove(&name).map(|account| (name, account))) {
+    let wanted = accounts.iter().position(|(name, _)| name == "default").unwrap_or(0);
+    if wanted < accounts.len() {
+        let (name, account) = accounts.remove(wanted);
         // `account default : x` is x under another name.
-        Some((name, account)) => {
-            let same =
-                |other: &Account| other.get("host") == account.get("host") && other.get("user") == account.get("user");
-            let others = accounts.values().filter(|other| !same(other)).count();
-            Ok((name, account, others))
-        }
-        None if !defaults.is_empty() => Ok(("defaults".to_owned(), defaults, 0)),
-        None => Err(format!("{}: no account in it", text.path.display())),
+        let same =
+            |other: &Account| other.get("host") == account.get("host") && other.get("user") == account.get("user");
+        let others = accounts.iter().filter(|(_, other)| !same(other)).count();
+        Ok((name, account, others))
+    } else if defaults.is_empty() {
+        Err(format!("{}: no account in it", text.path.display()))
+    } else {
+        Ok(("defaults".to_owned(), defaults, 0))
     }
 }
 
@@ -210,7 +211,7 @@ fn further(command: &str, value: &str, text: &Text, at: &Place, files: &Files, d
         "add_missing_from_header" | "add_missing_date_header" | "set_date_header" | "set_msgid_header" | "remove_bcc_headers"
         | "undisclosed_recipients" | "keepbcc" => draft.pass_over(HEADERS, command),
         "protocol" if value == "smtp" => {}
-        _ => draft.not_known(command, at),
+        _ => draft.not_known(if value.is_empty() { "a command without a value" } else { command }, at),
     }
 }
 

@@ -87,7 +87,7 @@ fn remote(line: &str, text: &Text, at: &Place, files: &Files, draft: &mut Draft)
                 draft.lose(at, format!("{name}: Sidepost shows the server no certificate of its own"));
             }
             "source" => draft.lose(at, "source: connections leave from an address that the network chooses"),
-            _ => draft.not_known(name, at),
+            _ => draft.not_known(if option.contains('=') { name } else { "(an option)" }, at),
         }
     }
     let usual = if tls && !starttls { 465 } else { 25 };

@@ -233,7 +233,7 @@ impl Postfix<'_> {
         }
         for name in ["smtp_destination_concurrency_limit", "default_destination_concurrency_limit"] {
             if let Some((limit, at)) = self.value(name)?
-                && !draft.settings.contains_key("CONNECTIONS")
+                && !draft.has("CONNECTIONS")
             {
                 draft.set("CONNECTIONS", limit, &at);
             }
@@ -271,7 +271,7 @@ impl Postfix<'_> {
                 let (Table::Entries(entries) | Table::Patterns(entries)) = table else { continue };
                 for entry in entries {
                     match one_sender(&entry, name.ends_with("checks")) {
-                        Some(sender) if !draft.settings.contains_key("FROM") => {
+                        Some(sender) if !draft.has("FROM") => {
                             draft.set("FROM", sender, &entry.at);
                             draft.set("FROM_MODE", "force", &entry.at);
                         }

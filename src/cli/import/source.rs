@@ -35,9 +35,11 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The name of a file may have a line end in it.
+        let file = self.file.display().to_string().replace(char::is_control, "?");
         match self.line {
-            0 => write!(f, "{}", self.file.display()),
-            line => write!(f, "{} line {line}", self.file.display()),
+            0 => f.write_str(&file),
+            line => write!(f, "{file} line {line}"),
         }
     }
 }

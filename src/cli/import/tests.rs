@@ -107,3 +107,15 @@ fn thousands_of_mistakes_are_counted() {
     let report = found.shown().1;
     assert!(report.lines().count() < 220 && report.contains("and 4800 more of the kind"), "{report}");
 }
+
+#[test]
+fn what_is_printed_stays_on_its_line() {
+    let php = "<?php define('WPMS_ON', true);\ndefine('WPMS_SMTP_HOST', \"a.test\\nSIDEPOST_TLS=none\");\n\
+               define('WPMS_MAIL_FROM', \"a@b.test\\nX=1\");\n";
+    let found = imported(Kind::WordPress, &[("wp-config.php\nSIDEPOST_HOST=evil.test", php)]);
+    assert_eq!(found.lines(), Vec::<String>::new());
+    let (env_file, report) = found.shown();
+    assert!(env_file.lines().all(|line| line.starts_with('#')), "{env_file}");
+    assert!(report.lines().all(|line| !line.starts_with("SIDEPOST_")), "{report}");
+    found.says(&["line 2: the value for SIDEPOST_HOST has a line end"]);
+}

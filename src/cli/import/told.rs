@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::{Value as Json, json};
 
 use super::draft::{Draft, Note};
 use super::kind::Kind;
+use super::source::Place;
 use super::variables::{Outcome, Value, Variable};
 use crate::config::env::PREFIX;
 
@@ -75,7 +77,7 @@ impl Told<'_> {
                 .collect::<Vec<_>>(),
             "lost": notes(&self.draft.lost).into_iter().chain(self.unknown().map(|sentence| json!({ "sentence": sentence })))
                 .collect::<Vec<_>>(),
-            "idle": self.draft.idle,
+            "idle": self.draft.idle.iter().map(|(reason, names)| ((*reason).to_owned(), names.as_slice().into())).collect::<serde_json::Map<_, Json>>(),
             "untold": self.draft.untold,
             "missing": self.outcome.missing,
         });
@@ -95,7 +97,10 @@ impl Told<'_> {
     fn unknown(&self) -> impl Iterator<Item = String> {
         self.draft.unknown.iter().map(|(file, names)| {
             let names = names.join(", ");
-            format!("{}: not known here, see whether mail depends on it: {names}", file.display())
+            format!(
+                "{}: not known here, see whether mail depends on it: {names}",
+                Place { file: Rc::clone(file), line: 0 }
+            )
         })
     }
 

@@ -62,10 +62,20 @@ pub fn variables(draft: &mut Draft) -> Outcome {
     variables.extend(further.map(|(name, given)| open(name, given.value, &given.at)));
     let secrets = std::mem::take(&mut draft.secrets).into_iter();
     variables.extend(secrets.map(|(name, given)| hidden(name, given)));
-    let order: Vec<_> = settings().iter().map(crate::config::env::Setting::name).collect();
-    variables.sort_by_key(|variable| order.iter().position(|name| name == variable.name));
+    let mut variables = in_order(variables);
     leave_out_what_cannot_be(draft, &mut variables);
     judge(variables)
+}
+
+/// As the documentation has them.
+fn in_order(mut variables: Vec<Variable>) -> Vec<Variable> {
+    let mut ordered = Vec::with_capacity(variables.len());
+    for setting in settings() {
+        if let Some(at) = variables.iter().position(|variable| setting.name() == variable.name) {
+            ordered.push(variables.swap_remove(at));
+        }
+    }
+    ordered
 }
 
 fn open(name: &'static str, value: impl Into<String>, at: &Place) -> Variable {

@@ -2,8 +2,6 @@
 //!
 //! <https://wpmailsmtp.com/docs/how-to-secure-smtp-settings-by-using-constants/>
 
-use std::collections::BTreeMap;
-
 use super::draft::{Draft, Protection, shown};
 use super::source::{Place, Text};
 
@@ -16,7 +14,13 @@ enum Constant {
     Expression,
 }
 
-type Constants = BTreeMap<String, (Constant, Place)>;
+/// The constants of mail plugins, in their order.
+type Constants = Vec<(String, (Constant, Place))>;
+
+/// How theirs begin.
+const OF_MAIL: [&str; 3] = ["WPMS_", "POST_SMTP_", "FLUENTMAIL_"];
+/// More there are not.
+const MOST: usize = 200;
 
 /// Mailers whose key is an SMTP password too: the word for `WPMS_MAILER`, the constant with the key, and the server.
 const BY_KEY: [(&str, &str, &str); 3] = [
@@ -32,8 +36,7 @@ const BY_KEY: [(&str, &str, &str); 3] = [
 pub fn read(texts: &[Text], draft: &mut Draft) -> Result<(), String> {
     let text = texts.first().ok_or("nothing to read")?;
     let constants = constants(text)?;
-    let of_mail = |name: &String| ["WPMS_", "POST_SMTP_", "FLUENTMAIL_"].iter().any(|start| name.starts_with(start));
-    if !constants.keys().any(of_mail) {
+    if constants.is_empty() {
         return Err(format!(
             "{}: no constant of WP Mail SMTP, Post SMTP or FluentSMTP is in it; their other settings are in WordPress' database, \
              where the plugin shows them",
@@ -55,9 +58,13 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    fn get(&self, name: &str) -> Option<&(Constant, Place)> {
+        self.constants.iter().find(|(known, _)| known == name).map(|(_, found)| found)
+    }
+
     /// A constant's value; one that PHP works out is told.
     fn value(&self, name: &str, draft: &mut Draft) -> Option<(&str, &Place)> {
-        match self.constants.get(name)? {
+        match self.get(name)? {
             (Constant::Known(value), at) if !value.is_empty() => Some((value, at)),
             (Constant::Known(_), _) => None,
             (Constant::Expression, at) => {
@@ -73,17 +80,15 @@ impl Source<'_> {
     }
 
     fn is_true(&self, name: &str) -> bool {
-        self.constants
-            .get(name)
-            .is_some_and(|(value, _)| matches!(value, Constant::Known(word) if word == "true" || word == "1"))
+        self.get(name).is_some_and(|(value, _)| matches!(value, Constant::Known(word) if word == "true" || word == "1"))
     }
 
     fn at(&self, name: &str) -> Place {
-        self.constants.get(name).map_or_else(|| self.text.at(0), |(_, at)| at.clone())
+        self.get(name).map_or_else(|| self.text.at(0), |(_, at)| at.clone())
     }
 
     fn switched_off(&self, draft: &mut Draft) {
-        if self.constants.keys().any(|name| name.starts_with("WPMS_")) && !self.is_true("WPMS_ON") {
+        if self.constants.iter().any(|(name, _)| name.starts_with("WPMS_")) && !self.is_true("WPMS_ON") {
             draft.look(
                 &self.at("WPMS_ON"),
                 "WPMS_ON is not true, so WP Mail SMTP does not look at these constants but at its own settings",
@@ -99,7 +104,7 @@ impl Source<'_> {
 
     fn mailer(&self, draft: &mut Draft) {
         let mailer = self.value("WPMS_MAILER", draft).map(|(word, at)| (word.to_owned(), at.clone()));
-        let has_smtp = self.constants.contains_key("WPMS_SMTP_HOST");
+        let has_smtp = self.get("WPMS_SMTP_HOST").is_some();
         match mailer.as_ref().map(|(word, at)| (word.as_str(), at)) {
             Some(("smtp", _)) => self.smtp(draft),
             None if has_smtp => self.smtp(draft),
@@ -134,7 +139,7 @@ impl Source<'_> {
         }
         let username = self.value("WPMS_SMTP_USER", draft).map(|(name, at)| (name.to_owned(), at.clone()));
         let password = self.value("WPMS_SMTP_PASS", draft).map(|(password, at)| (password.to_owned(), at.clone()));
-        let auth = self.constants.get("WPMS_SMTP_AUTH");
+        let auth = self.get("WPMS_SMTP_AUTH");
         if auth.is_some_and(|(value, _)| *value == Constant::Known("false".to_owned())) {
             if password.is_some() {
                 draft.look(
@@ -204,7 +209,7 @@ impl Source<'_> {
                 );
             }
         }
-        if let Some((_, at)) = self.constants.get("POST_SMTP_API_KEY") {
+        if let Some((_, at)) = self.get("POST_SMTP_API_KEY") {
             draft.lose(at, "POST_SMTP_API_KEY: for which provider it is stands in WordPress' database; where its key is the SMTP password \
                             too (SendGrid, Mandrill, Postmark, Resend), it is SIDEPOST_API_KEY");
         }
@@ -233,7 +238,12 @@ impl Source<'_> {
             "WPMS_LICENSE_KEY",
             "WPMS_DOMAIN",
         ];
-        for name in self.constants.keys().filter(|name| name.starts_with("WPMS_") && !READ.contains(&name.as_str())) {
+        for name in self
+            .constants
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| name.starts_with("WPMS_") && !READ.contains(&name.as_str()))
+        {
             draft.pass_over("settings of the plugin itself", name);
         }
         if self.is_true("WPMS_MAIL_FROM_NAME_FORCE") && !self.is_true("WPMS_MAIL_FROM_FORCE") {
@@ -257,7 +267,10 @@ fn constants(text: &Text) -> Result<Constants, String> {
             string(rest).ok_or_else(|| format!("{}: a quotation mark is not closed", text.at(line)))?.1
         } else if rest.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("define")) {
             if let Some((name, value)) = definition(&rest[6..]) {
-                constants.entry(name).or_insert_with(|| (value, text.at(line)));
+                let is_new = !constants.iter().any(|(known, _)| *known == name);
+                if is_new && constants.len() < MOST && OF_MAIL.iter().any(|start| name.starts_with(start)) {
+                    constants.push((name, (value, text.at(line))));
+                }
             }
             6
         } else {

@@ -57,7 +57,7 @@ fn what_has_no_equivalent_is_said() {
         "remotes line 1: x509certfile",
         "remotes line 1: source",
         "remotes line 1: user= and pass= belong together",
-        "not known here ... more (line 1)",
+        "not known here ... (not a name) (line 1)",
         "remotes line 2: a further server",
     ]);
     imported(Nullmailer, &[("remotes", "# none\n")]).says(&["remotes: no server in it"]);
