@@ -7,6 +7,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 image=$(sed -n 's/^ARG RUST_IMAGE=//p' "$root/Dockerfile")
+auditable=$(sed -n 's/^ARG CARGO_AUDITABLE=//p' "$root/Dockerfile")
+tools=$root/target/tools/cargo-auditable-$auditable
 mark=sidepost.stand-in
 
 # What the Dockerfile's RUN lines and a linking rustc call.
@@ -77,10 +79,18 @@ directory = "/usr/local/cargo/vendor"
 TOML
 }
 
+# The Dockerfile installs it where it is not there; without a network it has to be.
+add_auditable() {
+  [[ -x $tools/bin/cargo-auditable ]] \
+    || cargo install cargo-auditable --version "$auditable" --locked --quiet --root "$tools" >&2
+  install "$tools/bin/cargo-auditable" "$1/usr/local/rust/bin/"
+}
+
 make_stand_in() {
   local stage=$1
   add_system "$stage"
   add_rust "$stage"
+  add_auditable "$stage"
   add_crates "$stage"
   tar -C "$stage" --create --owner=0 --group=0 --numeric-owner . | docker import \
     --change "LABEL $mark=true" \

@@ -4,6 +4,7 @@
 # firewall rule of this machine is touched, and its end is the end of all it started.
 #
 #   SIDEPOST_IMAGE_TEST=required   fail, instead of skipping, where no docker daemon can run
+#   SIDEPOST_IMAGE_TWICE=yes       build everything twice, the binary too, for the comparison (some minutes more)
 # shellcheck disable=SC2317 # check and within call functions by name
 set -euo pipefail
 
@@ -16,6 +17,10 @@ version=$(in_manifest version)
 revision=$(git -C "$root" rev-parse --verify --quiet HEAD 2>/dev/null || echo unknown)
 source=https://example.com/sidepost
 documentation=https://example.com/sidepost/README.md
+
+labels=(--build-arg VERSION="$version" --build-arg REVISION="$revision"
+  --build-arg SOURCE="$source" --build-arg DOCUMENTATION="$documentation")
+epoch=1767225600 # 2026-01-01T00:00:00Z
 
 message='{"from":"a@example.com","to":"b@example.com","subject":"hi","text":"hello"}'
 
@@ -146,10 +151,10 @@ build_network() {
   fi
 }
 
+# First the stage with the binary, from which the image is made a second time later.
 build() {
-  timeout 1200 docker build --network "$(build_network)" --tag "$image" \
-    --build-arg VERSION="$version" --build-arg REVISION="$revision" \
-    --build-arg SOURCE="$source" --build-arg DOCUMENTATION="$documentation" "$root"
+  timeout 1500 docker build --network "$(build_network)" --target build --tag sidepost:built "$root" \
+    && timeout 300 docker build --network "$(build_network)" --tag "$image" "${labels[@]}" "$root"
 }
 
 configured() { docker image inspect --format "{{$1}}" "$image"; }
@@ -193,6 +198,92 @@ has_settings() {
     && equal "$(configured .Config.StopSignal)" ''
 }
 
+# --- what is in it, and that it is the same for everybody ---
+
+copy_binary() {
+  local container
+  container=$(docker create "$image") && docker cp "$container:/sidepost" "$work/sidepost" && docker rm "$container"
+}
+
+# All that cargo itself would link is listed, and nothing that only the tests have.
+lists_its_crates() {
+  (cd "$root" && cargo metadata --locked --format-version 1) >"$work/metadata.json" \
+    && "$root/scripts/sbom.py" "$work/sidepost" "$root/Cargo.lock" "$work/metadata.json" >"$work/sbom.json" \
+    && "$root/scripts/sbom.py" "$work/sidepost" "$root/Cargo.lock" "$work/metadata.json" | cmp - "$work/sbom.json" \
+    && python3 -c '
+import json, sys
+bill = json.load(open(sys.argv[1]))
+for one in bill["components"]:
+    assert "hashes" in one and "licenses" in one, one
+    print(one["name"], "v" + one["version"])' "$work/sbom.json" | sort >"$work/listed" \
+    && (cd "$root" && cargo tree --locked --edges normal,build --target "$(rustc --print host-tuple)" --prefix none) \
+    | awk 'NF > 1 && $1 != "sidepost" { print $1, $2 }' | sort -u >"$work/linked" \
+    && [[ $(wc -l <"$work/linked") -gt 50 ]] && equal "$(comm -23 "$work/linked" "$work/listed")" '' \
+    && ! grep --extended-regexp '^(lettre|jsonschema|proptest|rcgen|mail-parser|tempfile) ' "$work/listed"
+}
+
+names_no_folder() {
+  ! grep --text --only-matching --extended-regexp '/(build|root|home|usr/local/cargo)/[a-z./_-]+' "$work/sidepost"
+}
+
+# Digests without the time and the machine of the build; the archive is what is released.
+archive() {
+  docker save --output "$work/$2-saved.tar" "$1" \
+    && SOURCE_DATE_EPOCH=$epoch "$root/scripts/image_archive.py" "$work/$2.tar" "$work/$2-saved.tar" >"$work/$2-digests"
+}
+
+# The binary is built anew only where that is asked for, since it takes minutes: else this is about all that comes after.
+build_again() {
+  mkdir -p "$work/again"
+  printf 'FROM sidepost:built AS build\nRUN touch /sidepost\n' >"$work/again/Dockerfile"
+  sed -n '/^FROM scratch/,$p' "$root/Dockerfile" >>"$work/again/Dockerfile"
+  docker build --no-cache --network none --tag sidepost:again "${labels[@]}" "$work/again" \
+    && differs_by_its_time
+}
+
+build_all_again() {
+  timeout 1500 docker build --no-cache --network "$(build_network)" --tag sidepost:again "${labels[@]}" "$root" \
+    && differs_by_its_time
+}
+
+differs_by_its_time() { ! equal "$(docker image inspect --format '{{.Id}}' sidepost:again)" "$(configured .Id)"; }
+
+is_the_same_again() {
+  archive "$image" first && archive sidepost:again second && cat "$work/first-digests" \
+    && cmp "$work/first-digests" "$work/second-digests"
+}
+
+# What is tried from here on is what is released.
+loads_from_archive() {
+  docker rmi --force "$image" && docker load --input "$work/first.tar" \
+    && equal "$(sed -n 's/.*image \(sha256:[0-9a-f]*\),.*/\1/p' "$work/first-digests")" "$(configured .Id)" \
+    && equal "$(configured .Created)" 2026-01-01T00:00:00Z
+}
+
+# Another machine would have built the second one.
+takes_two_architectures() {
+  mkdir -p "$work/arm64" && tar -C "$work/arm64" --extract --file "$work/first-saved.tar" \
+    && config=$(sed 's/.*"Config":"\([^"]*\)".*/\1/' "$work/arm64/manifest.json") \
+    && sed -i 's/"architecture":"amd64"/"architecture":"arm64"/' "$work/arm64/$config" \
+    && (cd "$work/arm64" && tar --create --file "$work/arm64.tar" -- *) \
+    && SOURCE_DATE_EPOCH=$epoch "$root/scripts/image_archive.py" "$work/both.tar" "$work/first-saved.tar" "$work/arm64.tar" \
+    >"$work/both-digests" && cat "$work/both-digests" && grep '^index sha256:' "$work/both-digests" \
+    && head -n 1 "$work/first-digests" | cmp - <(head -n 1 "$work/both-digests") \
+    && ! "$root/scripts/image_archive.py" "$work/both.tar" "$work/first-saved.tar" "$work/first-saved.tar"
+}
+
+check_release() {
+  check 'its binary comes out' copy_binary || return 0
+  echo "binary: $(sha256sum <"$work/sidepost" | cut -d ' ' -f 1)"
+  check 'lists its crates, as cargo does' lists_its_crates || true
+  check 'names no folder of the build' names_no_folder || true
+  if [[ ${SIDEPOST_IMAGE_TWICE-} != yes ]]; then check 'is built a second time' build_again || return 0; fi
+  check 'is the same when built again' is_the_same_again || return 0
+  sed 's/^/released: /' "$work/first-digests"
+  check 'holds two architectures' takes_two_architectures || true
+  check 'loads from its archive' loads_from_archive || true
+}
+
 check_image() {
   check 'is under 6 MB' is_small || true
   check 'holds one file' has_one_file || true
@@ -218,6 +309,15 @@ becomes_healthy() {
 }
 
 is_healthy() { equal "$(docker inspect --format '{{.State.Health.Status}}' "$1")" healthy; }
+
+# Of process 1 in the container, by the kernel's own word.
+has_no_rights() {
+  local inner pid
+  inner=$(pgrep --parent "$daemon") && pid=$(docker inspect --format '{{.State.Pid}}' sidepost) \
+    && nsenter --target "$inner" --pid --mount -- grep -E '^(Cap(Eff|Prm|Bnd|Amb)|NoNewPrivs|Uid|Gid):' "/proc/$pid/status" \
+      >"$work/rights" && cat "$work/rights" \
+    && [[ $(grep -c '^Cap.*0000000000000000$' "$work/rights") == 4 ]] && grep '^NoNewPrivs:.*1$' "$work/rights"
+}
 
 runs_as() { equal "$(docker top sidepost -o pid,uid | awk 'NR > 1 { print $2 }')" "$1"; }
 
@@ -251,12 +351,40 @@ stops_cleanly() {
     && [[ $((ended - began)) -lt 3000 ]]
 }
 
+# --- a stop while a message is on its way ---
+
+# SIDEPOST_CAPTURE_DELAY makes the provider slow; whoever waits gets the truth before the process ends.
+stop_with_mail() {
+  local answer began ended
+  takes_json >"$work/answer" 2>&1 &
+  answer=$!
+  within 10 is_in_flight || return 1
+  began=$SECONDS
+  docker stop -t 30 sidepost && ended=$SECONDS
+  wait "$answer" || true
+  echo "$((ended - began)) s, answer:" && cat "$work/answer"
+  equal "$(docker inspect --format '{{.State.ExitCode}} {{.State.OOMKilled}}' sidepost)" '0 false' \
+    && [[ $((ended - began)) -le $1 ]] && grep --fixed-strings "$2" "$work/answer"
+}
+
+is_in_flight() { answers http://127.0.0.1:9025/metrics | grep '^sidepost_in_flight_messages 1$'; }
+
+check_stop() {
+  local name=$1 longest=$2 wanted=$3
+  shift 3
+  if check "$name: starts" run_hardened "$@" && check "$name: becomes healthy" becomes_healthy sidepost; then
+    check "$name" stop_with_mail "$longest" "$wanted" || true
+  fi
+  docker rm --force sidepost >/dev/null 2>&1 || true
+}
+
 check_container() {
   local user=$1
   shift
   if check "user $user: starts hardened" run_hardened "$@" \
     && check "user $user: becomes healthy" becomes_healthy sidepost; then
     check "user $user: is that user" runs_as "$user" || true
+    check "user $user: has no capability" has_no_rights || true
     check "user $user: takes JSON" takes_json || true
     check "user $user: takes SMTP" takes_smtp || true
     check "user $user: tells health and metrics" tells_health || true
@@ -375,12 +503,20 @@ main() {
   tail -n 1 "$work/out"
   check 'the Dockerfile builds' build || finish
   echo "image: $(configured .Size) bytes"
+  if [[ ${SIDEPOST_IMAGE_TWICE-} == yes ]]; then
+    check 'the Dockerfile builds from nothing, again' build_all_again || finish
+  fi
 
   stop_daemon
   check 'the daemon starts with a network of its own' start_daemon own-network || finish
+  check_release
   check_image
   check_container 65532
-  check_container 12345 --user 12345
+  # As OpenShift does: any number, and group 0.
+  check_container 1000690000 --user 1000690000:0
+  check_stop 'a stop lets a message finish' 10 '"status":"sent"' --env SIDEPOST_CAPTURE_DELAY=4s
+  check_stop 'a stop ends within the drain time, whatever is on its way' 8 '' \
+    --env SIDEPOST_CAPTURE_DELAY=60s --env SIDEPOST_SEND_TIMEOUT=60s --env SIDEPOST_DRAIN_TIMEOUT=2s
   check_shim
   check_compose
   check_wordpress
