@@ -31,7 +31,7 @@ use self::probe::Prober;
 use self::schedule::Schedule;
 use crate::config::value::Size;
 use crate::diagnosis::table::INTERNAL;
-use crate::diagnosis::{Diagnosis, Source, Stage, Standing, State, Way, is_of_the_path};
+use crate::diagnosis::{Diagnosis, Source, Stage, State, Way, is_of_the_path};
 use crate::lifecycle::{Phase, Watch};
 use crate::message::Message;
 use crate::observe::metrics::Metrics;
@@ -256,7 +256,7 @@ impl Delivery {
         }
         result.map_err(|failure| {
             // Once per trouble, not per message: what is known to be broken is looked at in its own time.
-            if is_of_the_path(&failure) && matches!(self.diagnosis.standing(), Standing::Ok | Standing::Unknown) {
+            if is_of_the_path(&failure) && self.diagnosis.is_well() {
                 self.prober.wake();
             }
             self.diagnosis.failed(place, failure, Source::Message)

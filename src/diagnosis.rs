@@ -247,12 +247,6 @@ impl Diagnosis {
         }
     }
 
-    /// Whether a stage works, and not as well as it should.
-    #[must_use]
-    pub fn is_remarked(&self, stage: Stage) -> bool {
-        self.record().remark(stage).is_some()
-    }
-
     /// Mail goes along that path from now on.
     pub fn uses(&self, place: usize) {
         self.update(|record, _| record.uses(place));
@@ -323,6 +317,12 @@ impl Diagnosis {
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.record().standing()
+    }
+
+    /// Whether nothing is broken or in doubt, whatever could be better.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.record().is_well()
     }
 
     /// When the provider last took a message.

@@ -200,7 +200,7 @@ impl Delivery {
             let looked = Instant::now();
             // Many sidecars that were started together should not come together.
             let spread = interval.mul_f64(0.9 + fastrand::f64() / 5.0);
-            let is_well = matches!(self.diagnosis.standing(), Standing::Ok | Standing::Unknown);
+            let is_well = self.diagnosis.is_well();
             let wait = if is_well || soon == 0 { spread } else { AGAIN.min(spread) };
             tokio::select! {
                 () = sleep(wait) => soon = if is_well { SOON } else { soon.saturating_sub(1) },

@@ -386,13 +386,17 @@ impl Record {
         if self.stages.iter().any(|entry| entry.state == State::Failed) {
             return Standing::Failed;
         }
-        let best_is_down = self.paths.first().is_some_and(|path| path.entry.state == State::Failed);
-        let is_remarkable = |entry: &Entry| entry.is_in_doubt() || entry.remark.is_some();
-        if best_is_down || self.stages.iter().any(is_remarkable) {
+        if !self.is_well() || self.stages.iter().any(|entry| entry.remark.is_some()) {
             return Standing::Degraded;
         }
         let is_known = self.chain().any(|(_, entry)| entry.state == State::Ok);
         if is_known { Standing::Ok } else { Standing::Unknown }
+    }
+
+    /// Whether nothing is broken or in doubt, whatever could be better.
+    pub fn is_well(&self) -> bool {
+        let best_is_down = self.paths.first().is_some_and(|path| path.entry.state == State::Failed);
+        !best_is_down && !self.stages.iter().any(|entry| entry.state == State::Failed || entry.is_in_doubt())
     }
 
     /// Since when a link is broken.
@@ -683,6 +687,7 @@ mod tests {
         let conclusion = Conclusion { cause: &BETTER, evidence: "Compared: x.".to_owned(), is_proof: false };
         story.record.remarked(Stage::Dns, Some(&conclusion), story.now);
         story.is(Standing::Degraded).after(60).taken(0).is(Standing::Degraded);
+        assert!(story.record.is_well(), "nobody has to be woken");
         assert_eq!((story.state(Stage::Dns), story.record.clean()), (State::Ok, Some(0)));
         let told = |story: &Story| {
             let trouble = story.record.trouble().unwrap();
@@ -690,6 +695,7 @@ mod tests {
         };
         assert_eq!(told(&story), (Stage::Dns, "better", "Compared: x.".to_owned()));
         story.fails(0, LOGIN).is(Standing::Failed);
+        assert!(!story.record.is_well());
         assert_eq!((told(&story).0, told(&story).1), (Stage::Auth, "general"));
         story.taken(0);
         story.record.remarked(Stage::Dns, None, story.now);

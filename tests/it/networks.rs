@@ -104,6 +104,11 @@ struct Sidecar {
 
 impl Sidecar {
     fn start(network: &Network, more: &[(&str, &str)]) -> Self {
+        Self::start_in(network, more, &[])
+    }
+
+    /// The same with variables that are not ours.
+    fn start_in(network: &Network, more: &[(&str, &str)], foreign: &[(&str, &str)]) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         let [http, smtp, admin] = [8025, 1025, 9025].map(|port| at(SIDECAR, port).to_string());
         let authority = Certificates::new().ca_file().display().to_string();
@@ -121,7 +126,11 @@ impl Sidecar {
             ("ADMIN_LISTEN", &admin),
         ];
         let settings = [&settings[..], more].concat();
-        let command = || with_settings(network.command(binary()), &settings);
+        let command = || {
+            let mut command = with_settings(network.command(binary()), &settings);
+            command.envs(foreign.iter().copied());
+            command
+        };
         let child = command().stdout(log.reopen().unwrap()).stderr(Stdio::null()).spawn().unwrap();
         let (title, about) = (network.title(), network.about());
         let sidecar = Self { child, log, started: Instant::now(), doctor: command(), title, about };
@@ -328,6 +337,14 @@ in_a_network!(one_port_that_is_dropped_while_another_is_open, async |network| {
     let (_, took) = sidecar.health_once("the better port", |health| health["path"] == "smtp:587 starttls").await;
     in_time("the better port", took, INTERVAL + INTERVAL / 10 + Duration::from_secs(1));
     assert_eq!(sidecar.health().await["status"], "pass");
+});
+
+in_a_network!(a_network_whose_way_out_is_a_proxy, async |network| {
+    let world = World::new(network, &[]).await;
+    world.network.fault(&[SYN_DROP]);
+    let mut sidecar = Sidecar::start_in(&world.network, &[], &[("HTTPS_PROXY", "http://proxy.network.test:3128")]);
+    sidecar.finds("connect", "proxy_needed").await;
+    sidecar.recovers(&world).await;
 });
 
 in_a_network!(a_provider_that_is_down, async |network| {

@@ -83,8 +83,8 @@ impl Delivery {
     pub(super) async fn settle_suspicions(&self, place: usize) {
         for what in Suspicion::ALL.into_iter().filter(|what| self.prober.suspicions.take(*what)) {
             let (step, reason) = what.kind();
-            let is_remarked = self.diagnosis.is_remarked(what.stage());
-            if self.prober.is_compared((place, step, reason), is_remarked) {
+            // Nothing is broken, so others are asked as rarely as where there is an explanation already.
+            if self.prober.is_compared((place, step, reason), true) {
                 continue;
             }
             self.prober.has_compared((place, step, reason));
