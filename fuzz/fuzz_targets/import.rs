@@ -2,7 +2,7 @@
 //! that was named.
 //!
 //! Whatever is in them, what is printed is an env file whose every line is read back as it was meant, and the settings
-//! work unless it is said why not. A secret with `hunter2` in it is in none of the sentences.
+//! work unless it is said why not. A secret with `hunter2!` in it is in none of the sentences.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use sidepost::cli::import::{Files, Kind, read};
 use sidepost::config::Config;
 
-const SECRET: &str = "hunter2";
+/// Not of the kind that a name could be, since names are repeated.
+const SECRET: &str = "hunter2!";
 
 /// Names of files, and nothing that has no end on the machine that this runs on.
 fn is_path(path: &str) -> bool {
@@ -78,9 +79,6 @@ fuzz_target!(|data: &[u8]| {
             }
             assert!(report.lines().count() < 1000);
         }
-        // A host is no secret, and may be called so.
-        Err(sentence) => {
-            assert!(!sentence.is_empty() && (!sentence.contains(SECRET) || sentence.contains("is no server")))
-        }
+        Err(sentence) => assert!(!sentence.is_empty() && !sentence.contains(SECRET), "{sentence}"),
     }
 });
