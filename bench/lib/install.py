@@ -1,6 +1,7 @@
 """What the measurements need: built here, or from the package registries by their own clients."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,11 +111,17 @@ def install_npm(kit):
 
 
 def build_sidepost(root, work):
-    """As in the image: static."""
+    """As in the image: static, with the flags that the Dockerfile gives for this architecture."""
     target = work / "build"
-    flags = os.environ | {"RUSTFLAGS": "-C target-feature=+crt-static", "CARGO_TARGET_DIR": str(target)}
+    flags = os.environ | {"RUSTFLAGS": image_flags(root), "CARGO_TARGET_DIR": str(target)}
     run(["cargo", "build", "--locked", "--release", "--target", TARGET], cwd=root, env=flags)
     return target / TARGET / "release" / "sidepost"
+
+
+def image_flags(root):
+    dockerfile = (root / "Dockerfile").read_text()
+    lines = re.findall(r"^ARG FLAGS=.*|CARGO_TARGET_X86_64\w+_RUSTFLAGS=.*", dockerfile, re.M)
+    return " ".join(re.findall(r"-C [^ \"]+", "\n".join(lines)))
 
 
 def build(project, target):
