@@ -391,6 +391,10 @@ pub struct Cause {
     pub remedy: &'static str,
 }
 
+/// What to do about a clock, whoever noticed.
+pub const SET_THE_CLOCK: &str =
+    "Set the clock of this machine or node right (NTP); a container has no clock of its own.";
+
 impl Cause {
     /// What was seen, why, and what to do, as one text.
     #[must_use]
@@ -439,14 +443,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The label of a sender that a rule refuses.
+    pub const SENDER_NOT_ALLOWED: &'static str = "sender_not_allowed";
+    /// The label of a recipient that a rule refuses.
+    pub const RECIPIENT_NOT_ALLOWED: &'static str = "recipient_not_allowed";
+
     /// Every label, for metrics that must exist from the start.
     pub const LABELS: [&'static str; 8] = [
         "too_large",
         "too_many_recipients",
         "header_too_large",
         "loop",
-        "sender_not_allowed",
-        "recipient_not_allowed",
+        Self::SENDER_NOT_ALLOWED,
+        Self::RECIPIENT_NOT_ALLOWED,
         "overloaded",
         "draining",
     ];
@@ -459,8 +468,8 @@ impl Refusal {
             Self::TooManyRecipients { .. } => "too_many_recipients",
             Self::HeaderTooLarge { .. } => "header_too_large",
             Self::Loop => "loop",
-            Self::SenderNotAllowed { .. } => "sender_not_allowed",
-            Self::RecipientNotAllowed { .. } => "recipient_not_allowed",
+            Self::SenderNotAllowed { .. } => Self::SENDER_NOT_ALLOWED,
+            Self::RecipientNotAllowed { .. } => Self::RECIPIENT_NOT_ALLOWED,
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
         }

@@ -7,10 +7,8 @@
 pub mod families;
 pub mod names;
 
-use std::fmt::Write as _;
-
 use super::clouds;
-use crate::outcome::{Cause, Reason, Step};
+use crate::outcome::{Cause, Reason, SET_THE_CLOCK, Step};
 
 /// What answered to a connection attempt; the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,24 +181,24 @@ impl Comparison {
     }
 
     fn evidence(&self) -> String {
-        let mut text = String::from("Compared:");
         let places = std::iter::once(&self.here).chain(&self.ports).chain(&self.others).chain(&self.outside);
-        for (count, found) in places.enumerate() {
-            let comma = if count == 0 { "" } else { "," };
+        compared(places.map(|found| {
             let greeted = greeted_as(found).filter(|name| is_showable(name));
             let greeted = greeted.map_or(String::new(), |name| format!(" as {name}"));
             let trust = found.trust.map_or("", Trust::words);
-            // Writing into a String cannot fail.
-            let _ = write!(text, "{comma} {}:{} {}{greeted}{trust}", found.host, found.port, found.answer.words());
-        }
-        text.push('.');
-        text
+            format!("{}:{} {}{greeted}{trust}", found.host, found.port, found.answer.words())
+        }))
     }
 }
 
 /// The name in a greeting.
 fn greeted_as(found: &Found) -> Option<&str> {
     found.greeting.as_deref()?.strip_prefix("220")?.trim_start_matches(['-', ' ']).split(' ').next()
+}
+
+/// What was compared, as evidence.
+fn compared(met: impl Iterator<Item = String>) -> String {
+    format!("Compared: {}.", met.collect::<Vec<_>>().join(", "))
 }
 
 /// Whether it looks like a host's name: a stranger may have put anything there.
@@ -276,7 +274,7 @@ const CLOCK_WRONG: Cause = Cause {
     name: "clock_wrong",
     why: "Certificates of hosts that have nothing to do with each other are out of their time: the clock of this machine \
           is wrong.",
-    remedy: "Set the clock of this machine or node right (NTP); a container has no clock of its own.",
+    remedy: SET_THE_CLOCK,
 };
 
 const NO_WAY_OUT: Cause = Cause {

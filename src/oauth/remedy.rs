@@ -8,7 +8,7 @@ mod rows;
 
 use self::rows::ROWS;
 use super::{Kind, Vendor};
-use crate::outcome::Cause;
+use crate::outcome::{Cause, SET_THE_CLOCK};
 
 /// The kinds of exchange with an issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub const SEVEN_DAYS_AHEAD: Cause = Cause {
 pub const CLOCK: Cause = Cause {
     name: "oauth_clock",
     why: "What asks for a token carries the time, and it is refused when the clock of this machine is off by minutes.",
-    remedy: "Set the clock of this machine or node right (NTP); a container has no clock of its own.",
+    remedy: SET_THE_CLOCK,
 };
 
 /// The issuer's server was not reached.

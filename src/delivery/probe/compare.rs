@@ -89,9 +89,7 @@ impl Delivery {
             }
             self.prober.has_compared((place, step, reason));
             let conclusion = match what {
-                Suspicion::Names => {
-                    self.compare_names(place, LOST_PACKET).await.and_then(|names| names.conclude_slow())
-                }
+                Suspicion::Names => self.compare_names(place).await.and_then(|names| names.conclude_slow()),
                 Suspicion::Families => self.compare_families(place).await.and_then(|families| families.conclude()),
             };
             self.diagnosis.remarked(what.stage(), conclusion.as_ref());
@@ -106,7 +104,7 @@ impl Delivery {
         }
         self.prober.has_compared(what);
         let conclusion = if failure.step == Step::Dns {
-            self.compare_names(place, LOST_PACKET).await.and_then(|names| names.conclude(failure.reason))
+            self.compare_names(place).await.and_then(|names| names.conclude(failure.reason))
         } else {
             self.compare(place, failure).await
         };
@@ -138,9 +136,9 @@ impl Delivery {
         Comparison { failed, here, ports, others, outside, is_apart, has_proxy }.conclude()
     }
 
-    async fn compare_names(&self, place: usize, wait: Duration) -> Option<Names> {
+    async fn compare_names(&self, place: usize) -> Option<Names> {
         let Path::Smtp(server) = self.paths.get(place)? else { return None };
-        let look_up = async |host: &str| (host.to_owned(), self.transport.look_up(host, wait).await);
+        let look_up = async |host: &str| (host.to_owned(), self.transport.look_up(host, LOST_PACKET).await);
         let others = self.prober.names(server);
         let (here, others) = tokio::join!(look_up(&server.host), all(others.iter().map(|host| look_up(host))));
         Some(Names { here, others })

@@ -1,8 +1,6 @@
 //! A connection that comes about by IPv4 while IPv6 goes nowhere: the network's, or the provider's?
 
-use std::fmt::Write as _;
-
-use super::{Answer, Conclusion};
+use super::{Answer, Conclusion, compared};
 use crate::outcome::Cause;
 
 /// What answered at a host, by the family of its addresses; absent where it has none of that family.
@@ -43,19 +41,15 @@ impl Families {
     }
 
     fn evidence(&self) -> String {
-        let mut text = String::from("Compared:");
-        for (count, host) in std::iter::once(&self.here).chain(&self.others).enumerate() {
-            let comma = if count == 0 { "" } else { "," };
-            let by = |family: &str, answer: Option<Answer>| match answer {
-                Some(answer) => format!("{} by {family}", answer.words()),
-                None => format!("has no {family}"),
-            };
-            let (v4, v6) = (by("IPv4", host.v4), by("IPv6", host.v6));
-            // Writing into a String cannot fail.
-            let _ = write!(text, "{comma} {}:{} {v4} and {v6}", host.name, host.port);
-        }
-        text.push('.');
-        text
+        let by = |family: &str, answer: Option<Answer>| match answer {
+            Some(answer) => format!("{} by {family}", answer.words()),
+            None => format!("has no {family}"),
+        };
+        compared(
+            std::iter::once(&self.here)
+                .chain(&self.others)
+                .map(|host| format!("{}:{} {} and {}", host.name, host.port, by("IPv4", host.v4), by("IPv6", host.v6))),
+        )
     }
 }
 

@@ -1,9 +1,8 @@
 //! A name that is not found, or not soon: the resolver, or the servers that know this name?
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::Conclusion;
+use super::{Conclusion, compared};
 use crate::outcome::{Cause, Reason};
 
 /// A lookup that takes longer is worth a word: resolvers answer in milliseconds, and from memory at once.
@@ -82,13 +81,8 @@ impl Names {
     }
 
     fn because(&self, cause: &'static Cause) -> Conclusion {
-        let mut evidence = String::from("Compared:");
-        for (count, (name, lookup)) in std::iter::once(&self.here).chain(&self.others).enumerate() {
-            let comma = if count == 0 { "" } else { "," };
-            // Writing into a String cannot fail.
-            let _ = write!(evidence, "{comma} {name} {}", lookup.words());
-        }
-        evidence.push('.');
+        let met = std::iter::once(&self.here).chain(&self.others);
+        let evidence = compared(met.map(|(name, lookup)| format!("{name} {}", lookup.words())));
         let is_proof = !matches!(self.here.1, Lookup::Found(_));
         Conclusion { cause, evidence, is_proof }
     }

@@ -1,6 +1,6 @@
 //! What holds for every provider: one cause for each reason.
 
-use crate::outcome::{Cause, Reason};
+use crate::outcome::{Cause, Reason, SET_THE_CLOCK};
 
 /// A mistake of ours.
 pub const INTERNAL: Cause = Cause {
@@ -23,7 +23,7 @@ pub const CERTIFICATE_EXPIRED: Cause = Cause {
 pub const CERTIFICATE_NOT_YET_VALID: Cause = Cause {
     name: "certificate_not_yet_valid",
     why: "Nearly always that is the clock of this machine, which is behind.",
-    remedy: "Set the clock of this machine or node right (NTP); a container has no clock of its own.",
+    remedy: SET_THE_CLOCK,
 };
 
 /// A certificate for another name.
