@@ -121,10 +121,14 @@ impl Step {
         Self { refused: Some(reason), ..Self::from(reply) }
     }
 
+    fn ruled(refusal: &Refusal) -> Self {
+        Self::refuse(answer::refused(refusal), refusal.label())
+    }
+
     /// Whether one of our own rules refused a sender or a recipient.
     #[must_use]
     pub fn is_by_a_rule(&self) -> bool {
-        matches!(self.refused, Some("sender_not_allowed" | "recipient_not_allowed"))
+        matches!(self.refused, Some(Refusal::SENDER_NOT_ALLOWED | Refusal::RECIPIENT_NOT_ALLOWED))
     }
 
     /// Whether it is the end of a login that was refused.
@@ -264,11 +268,10 @@ impl Dialogue {
             return Step::refuse(reply, UNAUTHORIZED);
         }
         if mail.size.is_some_and(|size| size > limit) {
-            let refusal = Refusal::TooLarge { limit };
-            return Step::refuse(answer::refused(&refusal), refusal.label());
+            return Step::ruled(&Refusal::TooLarge { limit });
         }
         if let Err(refusal) = self.rules.policy.check_sender(mail.sender.as_ref()) {
-            return Step::refuse(answer::refused(&refusal), refusal.label());
+            return Step::ruled(&refusal);
         }
         let dsn = Dsn::of(mail.ret.take(), mail.envid.take());
         self.draft = Some(Draft { mail, recipients: Vec::new(), dsn, overfull: false });
@@ -288,7 +291,7 @@ impl Dialogue {
             return Step { refused, ..answer::refused(&refusal).into() };
         }
         if let Err(refusal) = self.rules.policy.check_recipient(&rcpt.recipient) {
-            return Step::refuse(answer::refused(&refusal), refusal.label());
+            return Step::ruled(&refusal);
         }
         if rcpt.dsn != RecipientDsn::default() {
             draft.dsn.push(draft.recipients.len(), rcpt.dsn);
