@@ -8,6 +8,7 @@ use tracing::{error, info};
 use super::shim::Shim;
 use super::{Exit, misconfigured};
 use crate::app::{self, Running, StartError};
+use crate::config::env::Problem;
 use crate::config::{Config, advice};
 use crate::net::listen::Address;
 use crate::observe::log;
@@ -16,7 +17,7 @@ use crate::observe::log;
 #[must_use]
 pub fn run(shim: Option<&Shim>, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exit {
     let (config, env) = Config::read(variables);
-    let notes = advice::notes(&config, &env);
+    let notes = advice::of_settings(&config, &env);
     if env.has_problems() {
         return misconfigured(&env.into_problems());
     }
@@ -24,9 +25,7 @@ pub fn run(shim: Option<&Shim>, variables: impl IntoIterator<Item = (OsString, O
     if let Some(Err(sentence)) = shim.map(Shim::install) {
         return failed(Exit::Config, &sentence);
     }
-    for note in notes {
-        info!(setting = note.variable, detail = note.sentence, "worth a look");
-    }
+    worth_a_look(notes);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => return failed(Exit::Unavailable, &why.to_string()),
@@ -39,6 +38,12 @@ pub fn run(shim: Option<&Shim>, variables: impl IntoIterator<Item = (OsString, O
     exit
 }
 
+fn worth_a_look(notes: Vec<Problem>) {
+    for note in notes {
+        info!(setting = note.variable, detail = note.sentence, "worth a look");
+    }
+}
+
 fn failed(exit: Exit, sentence: &str) -> Exit {
     error!(reason = sentence, "cannot start");
     eprintln!("sidepost: {sentence}");
@@ -49,6 +54,8 @@ async fn serve(config: &Config) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(|error| StartError(error.to_string()))?;
     let running = app::start(config)?;
     announce(&running);
+    // Nobody waits for it: the listeners have threads of their own.
+    worth_a_look(advice::of_roots(config));
     let first = signals.next().await;
     info!(signal = first, messages = "finishing what is in flight", "draining");
     running

@@ -12,15 +12,29 @@ use super::env::{Env, Origin, PREFIX, Problem};
 /// Everything worth a look, in the order of the variables.
 #[must_use]
 pub fn notes(config: &Config, env: &Env) -> Vec<Problem> {
+    let mut notes = of_settings(config, env);
+    notes.extend(of_roots(config));
+    notes.sort_by(|a, b| a.variable.cmp(&b.variable));
+    notes
+}
+
+/// What the settings alone show, which takes no time.
+#[must_use]
+pub fn of_settings(config: &Config, env: &Env) -> Vec<Problem> {
     let mut notes: Vec<_> = readable_secrets(env).collect();
     notes.extend(port_and_tls(env));
     notes.extend(["password", "api_key"].into_iter().flat_map(|field| secret(field, config, env)));
     notes.extend(username(config, env));
     notes.extend(sender(env));
     notes.extend(helo_name(env));
-    notes.extend(surroundings::roots(config));
     notes.sort_by(|a, b| a.variable.cmp(&b.variable));
     notes
+}
+
+/// What the files of root certificates show: a system's list takes longer to read than all the rest of the start.
+#[must_use]
+pub fn of_roots(config: &Config) -> Vec<Problem> {
+    surroundings::roots(config)
 }
 
 /// What is worth knowing of the place that this runs at, although it does no harm here: for somebody who asks.

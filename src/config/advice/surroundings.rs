@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::super::Config;
-use super::super::env::Problem;
-use super::note;
+use super::super::env::{PREFIX, Problem};
 use crate::net::tls;
 use crate::provider::Path as Way;
 use crate::time::utc;
@@ -18,15 +17,12 @@ const OLD: Duration = Duration::from_secs(5 * 365 * 86_400);
 
 /// Root certificates that have ended, and collections that are old.
 pub fn roots(config: &Config) -> Vec<Problem> {
-    let named = config.client.ca_file.iter().map(|file| (note("ca_file", ""), file));
-    let system = config
-        .system_roots
-        .iter()
-        .map(|file| (Problem { variable: "SSL_CERT_FILE".to_owned(), sentence: String::new() }, file));
+    let named = config.client.ca_file.iter().map(|file| (format!("{PREFIX}CA_FILE"), file));
+    let system = config.system_roots.iter().map(|file| ("SSL_CERT_FILE".to_owned(), file));
     let now = SystemTime::now();
-    let told = |(problem, file): (Problem, &std::path::PathBuf)| {
+    let told = |(variable, file): (String, &std::path::PathBuf)| {
         let sentence = about_roots(file, &tls::lives(file).ok()?, now)?;
-        Some(Problem { sentence, ..problem })
+        Some(Problem { variable, sentence })
     };
     named.chain(system).filter_map(told).collect()
 }
