@@ -17,7 +17,7 @@ const CAPTURE: &str = "capture";
 /// There is none to refuse.
 const NO_LOGIN: Cause = Cause { name: "login_refused", why: "", remedy: "" };
 /// Ports that are TLS from the first byte by custom or by RFC 8314.
-const IMPLICIT_PORTS: [u16; 3] = [465, 2465, 8465];
+pub const IMPLICIT_PORTS: [u16; 3] = [465, 2465, 8465];
 
 const GOOGLE_TOKEN_REFUSED: Cause = token_refused_cause(
     "The token must be for exactly the mailbox in SIDEPOST_USERNAME and have the scope https://mail.google.com/ \

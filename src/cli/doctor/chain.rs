@@ -105,14 +105,15 @@ impl Patient {
 }
 
 fn line(text: &mut String, colour: Colour, name: &str, about: &str, check: &Value) {
-    let (sign, code, since) = match (word(check, "state"), word(check, "status")) {
-        ("failed", _) => ("FAILED", "31", format!(" since {}", word(check, "since"))),
-        ("ok", "warn") => ("doubt", "33", String::new()),
-        ("ok", _) => ("ok", "32", String::new()),
-        ("skipped", _) => ("skipped", "2", String::new()),
-        (_, "warn") => ("doubt", "33", String::new()),
-        _ => ("unknown", "2", String::new()),
+    let state = word(check, "state");
+    let (sign, code) = match (state, word(check, "status")) {
+        ("failed", _) => ("FAILED", "31"),
+        (_, "warn") => ("doubt", "33"),
+        ("ok", _) => ("ok", "32"),
+        ("skipped", _) => ("skipped", "2"),
+        _ => ("unknown", "2"),
     };
+    let since = if state == "failed" { format!(" since {}", word(check, "since")) } else { String::new() };
     let sign = match colour {
         Colour::None => format!("{sign:<8}"),
         Colour::Terminal => format!("\x1b[{code}m{sign:<8}\x1b[0m"),

@@ -10,6 +10,7 @@ use crate::config::env::PREFIX;
 use crate::config::secret::Secret;
 use crate::config::{Config, advice, settings};
 use crate::provider::Tls;
+use crate::provider::config::IMPLICIT_PORTS;
 use crate::provider::preset::{Login, PRESETS, Preset, find};
 
 /// Older or further names of hosts that a preset stands for.
@@ -21,8 +22,6 @@ const OTHER_NAMES: [(&str, &str); 6] = [
     ("outlook.office365.com", "microsoft365"),
     ("smtp.mandrillapp.com", "mandrill"),
 ];
-/// Ports on which TLS begins with the first byte (RFC 8314).
-const IMPLICIT_PORTS: [u16; 3] = [465, 2465, 8465];
 
 /// One variable for Sidepost.
 #[derive(Clone, Debug)]
