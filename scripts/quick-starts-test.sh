@@ -5,18 +5,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/clients.sh
-root=$PWD
 tools=$(realpath -m "${CARGO_TARGET_DIR:-target}/tools/clients")
 binary=$(realpath "${BINARY:-target/release/sidepost}")
 work=$(mktemp -d)
 passed=0
 
 block() {
-  awk -v mark="<!-- run: $1 -->" '
-    $0 == mark { marked = 1; next }
-    marked && /^```/ { marked = 0; inside = 1; next }
-    inside && /^```$/ { exit }
-    inside' docs/quick-starts.md | grep . || { echo "docs/quick-starts.md has no block $1" >&2; return 1; }
+  scripts/doc-block.sh docs/quick-starts.md "<!-- run: $1 -->" | grep . ||
+    { echo "docs/quick-starts.md has no block $1" >&2; return 1; }
 }
 
 # Nobody's own Sidepost is in the way: the ports are the ones that the page names.
@@ -38,7 +34,7 @@ sent() {
   for _ in $(seq "${PATIENCE:-50}"); do
     for id in $(held | python3 -c 'import json, sys; [print(m["id"]) for m in json.load(sys.stdin)["messages"]]'); do
       if curl -fsS -H 'Accept: message/rfc822' "http://127.0.0.1:8025/v1/messages/$id" >"$work/message" &&
-        grep -q "$2" "$work/message" && held | grep -q '"you@example.com"'; then
+        grep -q "$2" "$work/message" && grep -q '^To: .*you@example.com' "$work/message"; then
         passed=$((passed + 1))
         echo "  ok $1"
         return
@@ -124,5 +120,4 @@ if ((EUID == 0)); then
 else
   echo "  skipped cron: it needs root"
 fi
-cd "$root"
 echo "$passed passed, 0 failed"

@@ -3,14 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Prints the n-th shell block that follows a mark.
-block() {
-    awk -v mark="<!-- readme-test: $1 -->" -v wanted="$2" '
-        $0 == mark { marked = 1; next }
-        marked && /^```sh$/ { count++; marked = 0; inside = 1; next }
-        /^```$/ { inside = 0 }
-        inside && count == wanted' README.md
-}
+block() { scripts/doc-block.sh README.md "<!-- readme-test: $1 -->" "$2"; }
 
 serving() {
     for _ in $(seq 300); do

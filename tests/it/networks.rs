@@ -4,7 +4,6 @@
 mod told;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use crate::support::lines::Lines;
 use crate::support::network::names::{Manner, Names};
 use crate::support::network::{MAIL, MAIL_V6, Network, ONE, ONE_V6, RESOLVER, SIDECAR, STRANGER, TWO, WEB, play};
 use crate::support::provider::{Action, Ledger, PASSWORD, Provider, Script, Step, USER};
-use crate::support::sidecar::{binary, get, letter, send, with_settings};
+use crate::support::sidecar::{binary, get, letter, logged, send, with_settings};
 
 /// The right cause is known so long after the start, and all is well again so long after the fault.
 const START: Duration = Duration::from_secs(10);
@@ -135,7 +134,7 @@ impl Sidecar {
         let (title, about) = (network.title(), network.about());
         let sidecar = Self { child, log, started: Instant::now(), doctor: command(), title, about };
         let until = Instant::now() + PATIENCE;
-        while !lines(sidecar.log.path()).iter().any(|line| line["message"] == "serving") {
+        while !logged(sidecar.log.path()).iter().any(|line| line["message"] == "serving") {
             assert!(Instant::now() < until, "it serves: {}", std::fs::read_to_string(sidecar.log.path()).unwrap());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -144,7 +143,7 @@ impl Sidecar {
 
     /// How many times the log called anything broken.
     fn failures(&self) -> usize {
-        lines(self.log.path()).iter().filter(|line| line["state"] == "failed").count()
+        logged(self.log.path()).iter().filter(|line| line["state"] == "failed").count()
     }
 
     async fn health(&self) -> Value {
@@ -172,7 +171,7 @@ impl Sidecar {
     async fn line_once(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
-            if let Some(line) = lines(self.log.path()).into_iter().rfind(&is_it) {
+            if let Some(line) = logged(self.log.path()).into_iter().rfind(&is_it) {
                 return line;
             }
             assert!(Instant::now() < until, "{what}: {}", std::fs::read_to_string(self.log.path()).unwrap());
@@ -256,11 +255,6 @@ impl Drop for Sidecar {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn lines(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// A promise about seconds can be kept by a machine that has them.

@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use serde_json::Value;
 use crate::support::certificates::Certificate;
 use crate::support::lines::Lines;
 use crate::support::provider::{Action, PASSWORD, Provider, Script, Step, USER};
-use crate::support::sidecar::{command, get, run};
+use crate::support::sidecar::{command, get, logged, run};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/diagnosis.md");
@@ -123,7 +122,7 @@ impl Sidecar {
             command(settings).stdout(log.reopen().unwrap()).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let until = Instant::now() + PATIENCE;
         let serving = loop {
-            if let Some(line) = lines(log.path()).into_iter().find(|line| line["message"] == "serving") {
+            if let Some(line) = logged(log.path()).into_iter().find(|line| line["message"] == "serving") {
                 break line;
             }
             assert!(Instant::now() < until && child.try_wait().unwrap().is_none(), "it serves");
@@ -135,7 +134,7 @@ impl Sidecar {
 
     /// The last log line about the provider's state that names this cause.
     fn said(&self, cause: &str) -> Option<Value> {
-        lines(self.log.path()).into_iter().rfind(|line| line["message"] == "provider state" && line["cause"] == cause)
+        logged(self.log.path()).into_iter().rfind(|line| line["message"] == "provider state" && line["cause"] == cause)
     }
 }
 
@@ -144,11 +143,6 @@ impl Drop for Sidecar {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn lines(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// What was said, everywhere.

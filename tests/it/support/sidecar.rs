@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -28,6 +29,12 @@ const ALWAYS: [(&str, &str); 5] = [
 fn variables(settings: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
     let variable = |(name, value): &(&str, &str)| (format!("SIDEPOST_{name}").into(), (*value).into());
     ALWAYS.iter().chain(settings).map(variable).collect()
+}
+
+/// The lines of a log in a file; one that is being written is left for the next time.
+pub fn logged(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// The application in this process; ends with the test's runtime.
