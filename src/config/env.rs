@@ -300,16 +300,17 @@ pub fn setting_of(variable: &OsStr) -> Option<&str> {
     Some(name.strip_suffix("_FILE").unwrap_or(name))
 }
 
-/// What Kubernetes puts into every pod of a namespace that has a Service called `sidepost`.
+/// What Kubernetes puts into every pod of a namespace that has a Service called `sidepost`, or `sidepost-` and more.
 ///
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
 fn is_service_link(name: &str, value: &OsStr) -> bool {
+    let name = format!("_{name}");
     let link_value = value.as_bytes().windows(3).any(|w| w == b"://");
-    name == "SERVICE_HOST"
-        || name == "SERVICE_PORT"
-        || name.starts_with("SERVICE_PORT_")
-        || (name == "PORT" && link_value)
-        || (name.starts_with("PORT_") && ["_TCP", "_PROTO", "_PORT", "_ADDR"].iter().any(|end| name.ends_with(end)))
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || (name.ends_with("_PORT") && link_value)
+        || (name.contains("_PORT_") && ["_TCP", "_PROTO", "_PORT", "_ADDR"].iter().any(|end| name.ends_with(end)))
 }
 
 /// A path for a sentence. Where a secret is expected, a text that does not look like a path may be the secret itself.
@@ -433,6 +434,10 @@ mod tests {
             ("SIDEPOST_PORT_8025_TCP_ADDR", "10.0.0.1"),
         ];
         assert_eq!(problems(&links), Vec::<String>::new());
+        // Those of a Service called sidepost-eu.
+        let others = links.map(|(name, value)| (name.replacen('_', "_EU_", 1), value));
+        assert_eq!(problems(&others.each_ref().map(|(name, value)| (name.as_str(), *value))), Vec::<String>::new());
+        assert_eq!(problems(&[("SIDEPOST_EU_PORT", "587")]).len(), 1);
         let sample: Sample = env(&[("SIDEPOST_PORT", "587")]).read();
         assert_eq!(sample.port, "587");
     }
