@@ -5,6 +5,7 @@
 mod surroundings;
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use super::Config;
 use super::env::{Env, Origin, PREFIX, Problem};
@@ -51,14 +52,20 @@ fn readable_secrets(env: &Env) -> impl Iterator<Item = Problem> + '_ {
     env.in_force().filter(|(setting, ..)| setting.secret).filter_map(|(setting, _, origin)| {
         let Origin::File(path) = origin else { return None };
         let mode = std::fs::metadata(&path).ok()?.permissions().mode() & 0o777;
-        (mode & 0o004 != 0).then(|| {
+        (mode & 0o004 != 0 && !is_in_a_pods_volume(&path)).then(|| {
             let sentence = format!(
                 "{path} can be read by every user there is (mode {mode:04o}); 0400 and the owner that this process runs \
-                 as would do (defaultMode of a Kubernetes secret volume, mode of a compose secret)"
+                 as would do (mode of a compose secret)"
             );
             note(&format!("{}_file", setting.field), sentence)
         })
     })
+}
+
+/// Whether the kubelet wrote it: then no container but those that mount it can see it, and its owner is always root,
+/// so that 0400 would keep everybody out who has no group in the pod.
+fn is_in_a_pods_volume(path: &str) -> bool {
+    Path::new(path).parent().is_some_and(|folder| folder.join("..data").is_dir())
 }
 
 /// A port says by custom whether TLS begins with the first byte (RFC 8314 section 3.3).
@@ -216,5 +223,20 @@ mod tests {
             assert_eq!(notes.len(), expected, "{mode:o}: {notes:?}");
             assert!(notes.iter().all(|note| note.contains(path) && !note.contains("hunter2")), "{notes:?}");
         }
+    }
+
+    /// The kubelet's own layout: a link for each key, to a folder that it exchanges as a whole.
+    #[test]
+    fn a_secret_of_a_pod_is_nobodys_but_ours() {
+        let volume = tempfile::tempdir().unwrap();
+        std::fs::create_dir(volume.path().join("..1")).unwrap();
+        std::fs::write(volume.path().join("..1/password"), "hunter2").unwrap();
+        std::os::unix::fs::symlink("..1", volume.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/password", volume.path().join("password")).unwrap();
+        std::fs::set_permissions(volume.path().join("password"), std::fs::Permissions::from_mode(0o444)).unwrap();
+        let path = volume.path().join("password");
+        let pairs =
+            [("PROVIDER", "smtp"), ("HOST", "mail.test"), ("USERNAME", "u"), ("PASSWORD_FILE", path.to_str().unwrap())];
+        assert_eq!(noted(&pairs), Vec::<String>::new());
     }
 }
