@@ -145,7 +145,8 @@ impl Comparison {
         if !self.others.is_empty() && all_alike && (world || other_port) {
             return Some(clouds::blocked(self.here.port));
         }
-        if world || other_port || self.outside.is_empty() {
+        // A name that a closed network's resolver does not know was asked for nothing.
+        if world || other_port || !self.outside.iter().any(|found| found.answer.has_name()) {
             return None;
         }
         Some(if self.has_proxy { &PROXY_NEEDED } else { &NO_WAY_OUT })
@@ -329,7 +330,7 @@ mod tests {
 
     #[test]
     fn ports_blocked_and_not_blocked() {
-        use Answer::{NoRoute, Nothing, Open, Refused};
+        use Answer::{NameUnavailable, NoName, NoRoute, Nothing, Open, Refused};
         for (here, ports, others, outside, expected) in [
             // The provider and everybody else are dropped on this port, and the world is there.
             (Nothing, &[][..], &[Nothing, Nothing][..], &[Open][..], Some("port_blocked")),
@@ -352,6 +353,8 @@ mod tests {
             // Nothing at all.
             (Nothing, &[], &[Nothing], &[Nothing], Some("no_egress")),
             (NoRoute, &[], &[], &[NoRoute], Some("no_egress")),
+            (Nothing, &[], &[], &[Nothing, NoName], Some("no_egress")),
+            (Refused, &[], &[NoName], &[NoName, NameUnavailable], None),
         ] {
             let comparison = connect(here, ports, others, outside);
             assert_eq!(cause(&comparison), expected, "{comparison:?}");

@@ -126,7 +126,7 @@ impl Delivery {
             all(self.prober.outside().into_iter().map(|(host, port)| look(host, port))),
         );
         let (here, here_is_private) = here;
-        let is_apart = others.iter().any(|(found, is_private)| {
+        let is_apart = others.iter().chain(&outside).any(|(found, is_private)| {
             here.answer.has_name() && found.answer.has_name() && *is_private != here_is_private
         });
         let found = |list: Vec<(Found, bool)>| list.into_iter().map(|(found, _)| found).collect();
