@@ -65,6 +65,9 @@ def sidecar(pod, box):
     assert box.get("restartPolicy") == ("Always" if native else None), "an init container has to end, unless it is a sidecar"
     assert not native or pod["initContainers"][0] is box, "not first"
     assert "readinessProbe" not in box, "it would be the pod's"
+    (mask,) = [m["name"] for m in box["volumeMounts"] if m["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"]
+    (empty,) = [volume for volume in pod["volumes"] if volume["name"] == mask]
+    assert not empty["projected"].get("sources"), "the pod's token reaches the sidecar"
     assert "lifecycle" not in box, "preStop of a native sidecar runs while the application still sends"
     assert box["startupProbe"]["httpGet"]["path"] == "/startupz" and "livenessProbe" in box, box
     env = {variable["name"]: variable.get("value") for variable in box["env"]}

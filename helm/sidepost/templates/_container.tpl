@@ -64,6 +64,10 @@ volumeMounts:
 
 {{- define "sidepost.mounts" -}}
 {{- $mounts := list -}}
+{{- /* Into every container that has nothing in this place the API server mounts the pod's token. */ -}}
+{{- if ne .Values.mode "standalone" -}}
+{{- $mounts = append $mounts (dict "name" "sidepost-no-token" "mountPath" "/var/run/secrets/kubernetes.io/serviceaccount" "readOnly" true) -}}
+{{- end -}}
 {{- range $name, $wanted := dict "secret" (include "sidepost.hasSecret" .) "ca" (or .Values.ca.configMap .Values.ca.secret) "tls" .Values.tls.secret -}}
 {{- if $wanted }}{{ $mounts = append $mounts (dict "name" (printf "sidepost-%s" $name) "mountPath" (printf "/run/sidepost/%s" $name) "readOnly" true) }}{{ end -}}
 {{- end -}}
@@ -80,6 +84,12 @@ else's pod there is none, and no container but ours mounts them.
 
 {{- define "sidepost.allVolumes" -}}
 {{- $mode := include "sidepost.fileMode" . -}}
+{{- /* Not an emptyDir, for which `kubectl drain` and the cluster autoscaler leave a pod where it is. */ -}}
+{{- if ne .Values.mode "standalone" }}
+- name: sidepost-no-token
+  projected:
+    sources: []
+{{- end }}
 {{- if include "sidepost.hasSecret" . }}
 - name: sidepost-secret
   secret:

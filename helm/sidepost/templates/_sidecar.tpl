@@ -18,7 +18,7 @@ What other charts use, with this chart as a dependency and `sidepost.mode: sidec
 {{ toYaml (list (fromYaml $container)) }}
 {{- end -}}
 
-{{/* Entries for the pod's `volumes`; empty where there is no secret, certificate or volume of yours. */}}
+{{/* Entries for the pod's `volumes`; the relay's pod may need none. */}}
 {{- define "sidepost.volumes" -}}
 {{- with include "sidepost.allVolumes" . | trim }}{{ . }}{{ end -}}
 {{- end -}}
