@@ -6,8 +6,9 @@ WORKDIR /build
 # The C library goes into the binary, since the image has no other file; no path of the build stays in it.
 ARG FLAGS="-C target-feature=+crt-static --remap-path-prefix=/build=sidepost --remap-path-prefix=/usr/local/cargo=cargo"
 # Of a target, and given with --target below, so that they do not reach procedural macros, which cannot be static. Rust's
-# own linker, which is the usual one for x86_64 alone, packs relocations (200 kB) and keeps one of functions that are the same.
-ENV CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="$FLAGS -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--icf=all" \
+# own linker, which is the usual one for x86_64 alone, packs relocations (200 kB), keeps one of functions that are the same,
+# and puts those next to each other that an idle process runs (1.5 MB of memory).
+ENV CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="$FLAGS -C linker=link/in-order.sh -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--icf=all" \
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="$FLAGS"
 
 # It puts the list of crates into the binary, where scanners read it (cargo audit bin, syft, trivy).
@@ -16,6 +17,7 @@ RUN command -v cargo-auditable || cargo install cargo-auditable --version "$CARG
 
 # The dependencies alone, so that this layer lasts until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
+COPY link/in-order.sh link/
 RUN mkdir src \
  && echo 'fn main() {}' >src/main.rs \
  && touch src/lib.rs \
