@@ -3,22 +3,21 @@
 //! Every wait has an end: for the head of a request, for the next request, for a peer to take what we write. The
 //! wait for a request's body belongs to whoever reads it.
 
+mod held;
 mod wire;
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use hyper::Request;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
@@ -30,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::stream::{Listener, Stream};
 use crate::lifecycle::{Phase, Watch};
 use crate::observe::metrics::{Connected, Metrics};
+use held::{Held, Watched};
 use wire::Wire;
 
 /// The most bytes of a request's head: room for a long token and a crowded cookie jar, and no more.
@@ -79,6 +79,8 @@ struct Patience {
     stall: Duration,
     /// For the peer to stop sending, after an answer that came before the end of its request.
     linger: Duration,
+    /// For an answer of ours, until the connection's buffers are given back.
+    answer: Duration,
 }
 
 const PATIENCE: Patience = Patience {
@@ -86,6 +88,7 @@ const PATIENCE: Patience = Patience {
     idle: Duration::from_secs(75),
     stall: Duration::from_secs(30),
     linger: Duration::from_secs(2),
+    answer: Duration::from_millis(10),
 };
 
 impl Limits {
@@ -170,7 +173,7 @@ async fn turn_away(mut wire: Wire, turn: Turn, _permit: OwnedSemaphorePermit) {
 type Presence = (OwnedSemaphorePermit, Option<Connected>);
 
 async fn converse(
-    wire: Wire,
+    mut wire: Wire,
     turn: Turn,
     peer: IpAddr,
     router: Router,
@@ -178,15 +181,37 @@ async fn converse(
     patience: Patience,
     _presence: Presence,
 ) {
-    let service = hyper::service::service_fn(move |request| call(router.clone(), request, peer, turn.clone()));
-    let mut connection = pin!(http(patience).serve_connection(TokioIo::new(wire), service));
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = lifecycle.reached(Phase::Draining) => connection.as_mut().graceful_shutdown(),
-    }
-    tokio::select! {
-        _ = connection => {}
-        () = last_words(&lifecycle) => {}
+    let held = Held::new(turn.clone(), patience.answer);
+    loop {
+        let make = |request| call(router.clone(), request, peer, turn.clone());
+        let service = hyper::service::service_fn(|request| held.clone().answer(request, make));
+        let mut connection = Box::new(http(patience).serve_connection(TokioIo::new(wire), service));
+        let is_held = tokio::select! {
+            // An answer that was held is written before anything else.
+            biased;
+            _ = &mut *connection => return,
+            () = held.is_long() => true,
+            () = lifecycle.reached(Phase::Draining) => false,
+        };
+        if !is_held {
+            Pin::new(&mut *connection).graceful_shutdown();
+            tokio::select! {
+                _ = &mut *connection => {}
+                () = last_words(&lifecycle) => {}
+            }
+            return;
+        }
+        let unread;
+        (wire, unread) = {
+            let parts = { connection }.into_parts();
+            // Copied, since it is a piece of hyper's buffer.
+            (parts.io.into_inner(), parts.read_buf.to_vec())
+        };
+        tokio::select! {
+            () = held.is_made() => {}
+            () = last_words(&lifecycle) => return,
+        }
+        wire.unread(&held.request(lifecycle.is_draining()), &unread);
     }
 }
 
@@ -202,25 +227,18 @@ fn http(patience: Patience) -> http1::Builder {
         .header_read_timeout(patience.idle)
         .max_header_size(LARGEST_HEAD)
         .max_headers(MOST_FIELDS)
-        // A peer that has said all may close its half and wait. And to look for that end while an answer is made, hyper
-        // would take another 8 kB.
+        // A peer that has said all may close its half and wait.
         .half_close(true)
         .max_buf_size(READ_BUFFER);
     http
 }
 
-async fn call(
-    mut router: Router,
-    mut request: Request<Incoming>,
-    peer: IpAddr,
-    turn: Turn,
-) -> Result<Response, Infallible> {
-    turn.begin();
+async fn call(mut router: Router, mut request: Request<Watched>, peer: IpAddr, turn: Turn) -> Response {
     request.extensions_mut().insert(Peer(peer));
-    let answer = router.call(request.map(Body::new)).await?;
+    let Ok(answer) = router.call(request.map(Body::new)).await;
     let refused = answer.status().is_client_error() || answer.status().is_server_error();
     turn.set(if refused { Turn::REFUSED } else { Turn::THEIRS });
-    Ok(answer)
+    answer
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "tower-http's signature")]
@@ -232,9 +250,18 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     answer
 }
 
-/// Whose turn it is to speak, and in which request: known to the service, watched by the wire.
+/// Whose turn it is to speak, in which request, and how far it is: known to the service, watched by the wire.
 #[derive(Clone, Debug, Default)]
-struct Turn(Arc<AtomicU32>);
+struct Turn(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    turn: AtomicU32,
+    /// The request was read to its end.
+    is_read: AtomicBool,
+    /// The peer does not take what is written.
+    is_stalled: AtomicBool,
+}
 
 impl Turn {
     /// The peer's: what comes next is the head of a request.
@@ -246,22 +273,39 @@ impl Turn {
     /// The bits above these count requests.
     const MASK: u32 = 3;
 
-    fn begin(&self) {
+    fn begin(&self, is_read: bool) {
         self.set(Self::OURS);
-        self.0.fetch_add(Self::MASK + 1, Ordering::Relaxed);
+        self.0.turn.fetch_add(Self::MASK + 1, Ordering::Relaxed);
+        self.0.is_read.store(is_read, Ordering::Relaxed);
     }
 
     fn set(&self, turn: u32) {
         let request = self.request();
-        self.0.store(request | turn, Ordering::Relaxed);
+        self.0.turn.store(request | turn, Ordering::Relaxed);
     }
 
     fn request(&self) -> u32 {
-        self.0.load(Ordering::Relaxed) & !Self::MASK
+        self.0.turn.load(Ordering::Relaxed) & !Self::MASK
     }
 
     fn is(&self, turn: u32) -> bool {
-        self.0.load(Ordering::Relaxed) & Self::MASK == turn
+        self.0.turn.load(Ordering::Relaxed) & Self::MASK == turn
+    }
+
+    fn has_read(&self) {
+        self.0.is_read.store(true, Ordering::Relaxed);
+    }
+
+    fn is_read(&self) -> bool {
+        self.0.is_read.load(Ordering::Relaxed)
+    }
+
+    fn stalls(&self, is_stalled: bool) {
+        self.0.is_stalled.store(is_stalled, Ordering::Relaxed);
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.0.is_stalled.load(Ordering::Relaxed)
     }
 }
 

@@ -21,6 +21,17 @@ async fn on_purpose() -> &'static str {
     panic!("on purpose")
 }
 
+async fn slow_panic() -> &'static str {
+    tokio::time::sleep(SECOND / 5).await;
+    panic!("on purpose")
+}
+
+/// Reads to the end, and takes its time.
+async fn echo(body: String) -> String {
+    tokio::time::sleep(SECOND / 5).await;
+    format!("[{body}]")
+}
+
 impl Served {
     async fn with(connections: usize, patience: Patience) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -30,6 +41,8 @@ impl Served {
         let router = Router::new()
             .route("/", get(|| async { "ok" }))
             .route("/slow", get(|| async { tokio::time::sleep(SECOND / 2).await }))
+            .route("/echo", get(echo).post(echo))
+            .route("/slow-panic", get(slow_panic))
             .route("/panic", get(on_purpose))
             .route("/refuse", post(|| async { (hyper::StatusCode::PAYLOAD_TOO_LARGE, "too large") }));
         let ended = tokio::spawn(serve(listener, router, lifecycle.watch(), limits));
@@ -167,4 +180,74 @@ async fn a_huge_head_is_refused() {
     let long = format!("X: {}\r\n", "x".repeat(LARGEST_HEAD));
     let answer = all(served.says(get_request("/", &long).as_bytes()).await).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+/// All that comes back, without the date.
+async fn conversation(answer: Duration, pieces: &[&str]) -> String {
+    let served = Served::with(10, Patience { answer, ..PATIENCE }).await;
+    let mut stream = served.says(b"").await;
+    for piece in pieces {
+        stream.write_all(piece.as_bytes()).await.unwrap();
+        tokio::time::sleep(SECOND / 10).await;
+    }
+    stream.shutdown().await.unwrap();
+    let answers = all(stream).await;
+    answers.lines().filter(|line| !line.starts_with("date: ")).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn an_answer_that_was_held_is_the_same_as_one_that_was_not() {
+    let get = get_request("/echo", "");
+    let last = get_request("/echo", "Connection: close\r\n");
+    let head = get.replace("GET", "HEAD");
+    let older = get.replace("/1.1", "/1.0");
+    let kept = older.replace("Host", "Connection: Keep-Alive\r\nHost");
+    let post = "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n";
+    let chunked = "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
+    let expecting = "POST /echo HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    let panicking = get_request("/slow-panic", "");
+    let two = format!("{get}{post}abcde");
+    let quick = get_request("/", "");
+    let three = format!("{post}abcde{quick}{get}{}", &quick[..9]);
+    let cases: &[&[&str]] = &[
+        &[&get],
+        &[&get, &get],
+        &[&last, &get],
+        &[&head, &get],
+        &[&older, &get],
+        &[&kept, &kept, &older],
+        &[post, "ab", "cde", &get],
+        &[chunked, "1\r\nc\r\n", "0\r\n\r\n", &get],
+        &[expecting, "ab", &get],
+        &[&panicking, &get],
+        &[&two, &two],
+        &[&three, &quick[9..]],
+    ];
+    for pieces in cases {
+        let (held, not_held) =
+            tokio::join!(conversation(Duration::ZERO, pieces), conversation(Duration::MAX / 4, pieces));
+        assert!(not_held.starts_with("HTTP/1."), "{pieces:?}: {not_held}");
+        assert_eq!(held, not_held, "{pieces:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_held_comes_while_draining_and_is_the_last() {
+    let served = Served::with(10, Patience { answer: Duration::ZERO, ..PATIENCE }).await;
+    let busy = served.says(get_request("/slow", "").as_bytes()).await;
+    tokio::time::sleep(SECOND / 10).await;
+    served.lifecycle.advance(Phase::Draining);
+    let answer = all(busy).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close"), "{answer}");
+    timeout(SECOND, served.ended).await.expect("serve returns").unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_whose_answer_was_held_may_be_idle_as_long_as_any() {
+    let served = Served::with(10, Patience { answer: Duration::ZERO, head: SECOND / 10, ..PATIENCE }).await;
+    let mut stream = served.says(get_request("/echo", "").as_bytes()).await;
+    some(&mut stream).await;
+    tokio::time::sleep(SECOND / 2).await;
+    stream.write_all(get_request("/", "Connection: close\r\n").as_bytes()).await.unwrap();
+    assert!(all(stream).await.ends_with("ok"));
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -20,6 +21,8 @@ pub(super) struct Wire {
     stream: Stream,
     turn: Turn,
     patience: Patience,
+    /// What is to be read before anything else.
+    unread: Bytes,
     /// The request that `head` belongs to.
     request: u32,
     head: Deadline,
@@ -31,10 +34,16 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(stream: Stream, turn: Turn, patience: Patience) -> Self {
         let (head, stall, linger) = Default::default();
-        Self { stream, turn, patience, request: 0, head, stall, linger, thrown_away: 0 }
+        Self { stream, turn, patience, unread: Bytes::new(), request: 0, head, stall, linger, thrown_away: 0 }
+    }
+
+    /// Puts bytes in front of what the peer sends.
+    pub(super) fn unread(&mut self, head: &str, rest: &[u8]) {
+        self.unread = [head.as_bytes(), rest].concat().into();
     }
 
     fn watched<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.turn.stalls(written.is_pending());
         if written.is_ready() {
             self.stall.clear();
             return written;
@@ -47,6 +56,11 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if !this.unread.is_empty() {
+            let length = buffer.remaining().min(this.unread.len());
+            buffer.put_slice(&this.unread.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         let request = this.turn.request();
         if std::mem::replace(&mut this.request, request) != request {
