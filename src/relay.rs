@@ -147,25 +147,27 @@ impl Relay {
 
     /// Admits and delivers; returns when the fate of every recipient is known, or known to be unknown.
     ///
-    /// It runs in a task of its own: a caller that goes away does not end a delivery that has begun.
-    pub async fn submit(self: &Arc<Self>, submission: Submission, hold: Hold) -> Answer {
+    /// It runs in a task of its own, from now on: a caller that goes away does not end a delivery that has begun.
+    pub fn submit(self: &Arc<Self>, submission: Submission, hold: Hold) -> impl Future<Output = Answer> + use<> {
         let relay = Arc::clone(self);
         let (id, message_id) = (submission.id.to_string(), submission.message_id.clone());
         let count = submission.envelope.recipients().len();
+        // A future has room for each step that a value goes through; for what waits long, that of a pointer is enough.
+        let submission = Box::new(submission);
         let task = tokio::spawn(async move {
             let answer = relay.process(submission).await;
             drop(hold);
             answer
         });
-        task.await.unwrap_or_else(|_| broken_off(id, message_id, count))
+        async move { task.await.unwrap_or_else(|_| broken_off(id, message_id, count)) }
     }
 
-    async fn process(&self, submission: Submission) -> Answer {
+    async fn process(&self, submission: Box<Submission>) -> Answer {
         let started = Instant::now();
         let line = log::Line::of(&submission);
         let (ingress, id, message_id) = (submission.ingress, submission.id.to_string(), submission.message_id.clone());
         let count = submission.envelope.recipients().len();
-        let (attempts, path, recipients, outcome) = match self.policy.admit(submission) {
+        let (attempts, path, recipients, outcome) = match self.policy.admit(*submission).map(Box::new) {
             Err(refusal) => {
                 self.metrics.refused(ingress.label(), refusal.label());
                 (0, None, vec![Verdict::NotSent; count], Outcome::Refused(refusal))
@@ -191,14 +193,14 @@ impl Relay {
     }
 
     /// The message as it leaves. What takes long is done beside the tasks that wait for the network.
-    async fn signed(&self, message: Message) -> Result<Message, Failure> {
+    async fn signed(&self, message: Box<Message>) -> Result<Box<Message>, Failure> {
         let Some(signer) = self.signer.clone() else { return Ok(message) };
         let signed = if signer.is_slow(&message.content) {
-            tokio::task::spawn_blocking(move || signer.sign(message)).await.unwrap_or(Err(SignError))
+            tokio::task::spawn_blocking(move || signer.sign(*message)).await.unwrap_or(Err(SignError))
         } else {
-            signer.sign(message)
+            signer.sign(*message)
         };
-        signed.map_err(|SignError| unsigned())
+        signed.map(Box::new).map_err(|SignError| unsigned())
     }
 
     fn count(&self, ingress: Ingress, answer: &Answer) {

@@ -148,8 +148,13 @@ struct Letter {
 }
 
 impl Api {
-    /// Hands a letter to the relay and puts what became of it into words.
-    async fn submit(&self, letter: Letter, mut hold: Hold, preference: Option<Handling>) -> Result<Response, Problem> {
+    /// Hands a letter to the relay and puts what becomes of it into words.
+    fn submit(
+        &self,
+        letter: Letter,
+        mut hold: Hold,
+        preference: Option<Handling>,
+    ) -> Result<impl Future<Output = Response> + use<>, Problem> {
         let Letter { envelope, listed, content, message_id, findings, memory } = letter;
         body::resize(&mut hold, memory)?;
         let submission = Submission {
@@ -161,12 +166,15 @@ impl Api {
             findings,
             all_or_nothing: preference == Some(Handling::Strict),
         };
-        let mut response = answer::respond(self.relay.submit(submission, hold).await, listed);
-        if let Some(preference) = preference {
-            let applied = HeaderName::from_static("preference-applied");
-            response.headers_mut().insert(applied, preference.applied());
-        }
-        Ok(response)
+        let answer = self.relay.submit(submission, hold);
+        Ok(async move {
+            let mut response = answer::respond(answer.await, listed);
+            if let Some(preference) = preference {
+                let applied = HeaderName::from_static("preference-applied");
+                response.headers_mut().insert(applied, preference.applied());
+            }
+            response
+        })
     }
 }
 

@@ -12,8 +12,9 @@ use hyper::header::HeaderMap;
 use super::answer::{Kind, Listed};
 use super::form::{Form, Names, Object, Placed, fragment, one_or_many};
 use super::json::{self, Json};
+use super::prefer::{self, Handling};
 use super::problem::{Code, Problem};
-use super::{Api, Letter, body, prefer};
+use super::{Api, Letter, body};
 use crate::delivery::budget::Hold;
 use crate::message::address::{AddressError, Mailbox};
 use crate::message::header::Findings;
@@ -75,7 +76,17 @@ pub(super) async fn send(State(api): State<Arc<Api>>, headers: HeaderMap, reques
     let preference = prefer::handling(&headers);
     // They are slices of the connection's buffer, and would keep it until the answer.
     drop(headers);
-    let (mut bytes, mut hold) = body::json(&api, request).await?;
+    let (bytes, hold) = body::json(&api, request).await?;
+    Ok(submit(&api, bytes, hold, preference)?.await)
+}
+
+/// What is only needed here is not kept until the answer.
+fn submit(
+    api: &Api,
+    mut bytes: Vec<u8>,
+    mut hold: Hold,
+    preference: Option<Handling>,
+) -> Result<impl Future<Output = Response> + use<>, Problem> {
     json::unescape_slashes(&mut bytes);
     let policy = api.relay.policy();
     let most = VALUES + policy.max_recipients().saturating_mul(VALUES_PER_RECIPIENT);
@@ -86,7 +97,7 @@ pub(super) async fn send(State(api): State<Arc<Api>>, headers: HeaderMap, reques
     let memory = if read.stays > 0 { body::held(whole) } else { content.len() };
     let findings = Findings::default();
     let letter = Letter { envelope: read.envelope, listed: read.listed, content, message_id, findings, memory };
-    api.submit(letter, hold, preference).await
+    api.submit(letter, hold, preference)
 }
 
 /// A letter whose large files are still in the body.

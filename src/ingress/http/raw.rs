@@ -56,7 +56,7 @@ pub(super) async fn send(
     // There is at least one, or there would have been a mistake.
     let envelope = Envelope::new(sender, recipients).ok_or_else(|| Problem::mistakes(vec![nobody()]))?;
     let letter = Letter { memory: content.len(), envelope, listed, content, message_id, findings };
-    api.submit(letter, hold, preference).await
+    Ok(api.submit(letter, hold, preference)?.await)
 }
 
 type Parts = (Option<Address>, Vec<Address>);
