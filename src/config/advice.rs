@@ -19,7 +19,7 @@ pub fn notes(config: &Config, env: &Env) -> Vec<Problem> {
     notes
 }
 
-/// What the settings alone show, which takes no time.
+/// What the settings show, and the limit of memory beside them, which takes no time.
 #[must_use]
 pub fn of_settings(config: &Config, env: &Env) -> Vec<Problem> {
     let mut notes: Vec<_> = readable_secrets(env).collect();
@@ -28,6 +28,7 @@ pub fn of_settings(config: &Config, env: &Env) -> Vec<Problem> {
     notes.extend(username(config, env));
     notes.extend(sender(env));
     notes.extend(helo_name(env));
+    notes.extend(surroundings::memory(config));
     notes.sort_by(|a, b| a.variable.cmp(&b.variable));
     notes
 }

@@ -1,4 +1,4 @@
-//! What stands around the process: root certificates that were forgotten, a resolver that asks for much.
+//! What stands around the process: root certificates that were forgotten, a resolver that asks for much, a limit of memory.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -77,9 +77,43 @@ fn about_resolver(host: &str, text: &str) -> Option<Problem> {
     })
 }
 
+/// What the process needs beside the messages that it holds, at most.
+const BESIDE_MESSAGES: u64 = 8 << 20;
+
+/// More messages than the container's memory holds.
+pub fn memory(config: &Config) -> Option<Problem> {
+    let limit = |file| std::fs::read_to_string(file).ok()?.trim().parse().ok();
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    about_memory(config.delivery.max_in_flight_bytes.0 as u64, limits.into_iter().find_map(limit)?)
+}
+
+fn about_memory(messages: u64, limit: u64) -> Option<Problem> {
+    (limit < messages.saturating_add(BESIDE_MESSAGES)).then(|| Problem {
+        variable: format!("{PREFIX}MAX_IN_FLIGHT_BYTES"),
+        sentence: format!(
+            "{} MiB of messages do not fit beside the process into the {} MiB of memory that this container may have: full \
+             of them, it would be killed with all of them. Raise the container's limit, or lower this",
+            messages >> 20,
+            limit >> 20
+        ),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_that_do_not_fit_into_the_containers_memory_are_named() {
+        let told = about_memory(64 << 20, 64 << 20).unwrap().to_string();
+        assert!(
+            told.starts_with("SIDEPOST_MAX_IN_FLIGHT_BYTES: 64 MiB of messages") && told.contains("the 64 MiB"),
+            "{told}"
+        );
+        for (messages, limit) in [(64 << 20, 72 << 20), (25 << 20, 64 << 20), (1 << 34, u64::MAX)] {
+            assert!(about_memory(messages, limit).is_none(), "{messages} {limit}");
+        }
+    }
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
