@@ -11,9 +11,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use encodify::base64::STANDARD;
 use ring::digest::{SHA256, digest};
 
 use self::key::Key;

@@ -9,6 +9,7 @@ pub mod dsn;
 pub mod envelope;
 pub mod header;
 pub mod mime;
+mod unguessable;
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,14 +23,28 @@ pub use envelope::Envelope;
 pub struct Id(uuid::Uuid);
 
 impl Id {
-    /// A new id of this moment.
+    /// A new id of this moment: different from all others, no secret.
     #[must_use]
     pub fn new() -> Self {
-        // Ours need to be different, not secret: the system's generator would cost two calls of the kernel for each.
+        Self::of(&std::array::from_fn(|_| fastrand::u8(..)))
+    }
+
+    /// A new id of this moment that nobody can guess.
+    #[must_use]
+    pub fn unguessable() -> Self {
+        Self::of(&unguessable::bytes())
+    }
+
+    /// As 32 hexadecimal digits.
+    #[must_use]
+    pub fn simple(self) -> uuid::fmt::Simple {
+        self.0.simple()
+    }
+
+    fn of(random: &[u8; 10]) -> Self {
         let milliseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let random: [u8; 10] = std::array::from_fn(|_| fastrand::u8(..));
         let milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX);
-        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid())
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, random).into_uuid())
     }
 }
 

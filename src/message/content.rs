@@ -6,15 +6,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use memchr::{memchr, memchr2};
+use bytes::Bytes;
+use memchr::{memchr, memchr_iter, memchr2};
 
 /// A message with more bytes than this is a large one: it never gets all of the room, nor all of the connections.
 pub const LARGE: usize = 1 << 20;
 /// The first chunk of a message; the following ones double up to [`LARGEST_CHUNK`].
 const FIRST_CHUNK: usize = 4 * 1024;
 /// The size of chunk at which growing ends.
-const LARGEST_CHUNK: usize = 64 * 1024;
+pub(super) const LARGEST_CHUNK: usize = 64 * 1024;
 
 /// Headers and body of a message as they go over the wire, before dot-stuffing.
 ///
@@ -162,7 +162,7 @@ pub struct BareLineEnd;
 pub struct ContentWriter {
     mode: BareNewline,
     full: Vec<Bytes>,
-    current: BytesMut,
+    current: Vec<u8>,
     length: usize,
     eight_bit: bool,
     /// The last byte pushed was a CR whose fate depends on the next.
@@ -178,7 +178,7 @@ impl ContentWriter {
         Self {
             mode,
             full: Vec::new(),
-            current: BytesMut::new(),
+            current: Vec::new(),
             length: 0,
             eight_bit: false,
             cr_pending: false,
@@ -233,6 +233,31 @@ impl ContentWriter {
         Ok(())
     }
 
+    /// Makes room for so many bytes in one chunk, if nothing was written yet and one chunk can hold them.
+    pub fn expect(&mut self, bytes: usize) {
+        if self.current.capacity() == 0 {
+            self.current.reserve_exact(bytes.clamp(FIRST_CHUNK, LARGEST_CHUNK));
+        }
+    }
+
+    /// Has at most so many bytes appended in place. What comes out of an encoder has proper line ends, so that looking
+    /// is all it takes; with others it is as if it had been pushed.
+    ///
+    /// The second of what is returned is as for [`Self::push`].
+    pub fn append<T>(&mut self, most: usize, fill: impl FnOnce(&mut Vec<u8>) -> T) -> (T, Result<(), BareLineEnd>) {
+        if self.current.capacity() - self.current.len() < most {
+            self.next_chunk(most);
+        }
+        let start = self.current.len();
+        let filled = fill(&mut self.current);
+        if self.cr_pending || !has_proper_ends(&self.current[start..]) {
+            let added = self.current.split_off(start);
+            return (filled, self.push(&added));
+        }
+        self.written(start);
+        (filled, Ok(()))
+    }
+
     /// The content, with a line end added where the last line has none.
     ///
     /// # Errors
@@ -244,10 +269,7 @@ impl ContentWriter {
         if !self.at_line_start || self.length == 0 {
             self.write(b"\r\n");
         }
-        // Half of the last chunk may be empty; the message may wait for a minute.
-        let mut last = Vec::from(self.current);
-        last.shrink_to_fit();
-        self.full.push(last.into());
+        self.end_chunk(Vec::new());
         let Self { full: chunks, length, eight_bit, .. } = self;
         // In long pieces: to look for it together with the line ends costs more than twice as much.
         let has_nul = chunks.iter().any(|chunk| memchr(0, chunk).is_some());
@@ -271,17 +293,12 @@ impl ContentWriter {
     }
 
     fn write(&mut self, mut bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.length += bytes.len();
-        self.eight_bit |= !bytes.is_ascii();
-        // Only whole line ends are ever written, so a final LF is the end of a CRLF.
-        self.at_line_start = bytes.ends_with(b"\n");
         loop {
             let room = self.current.capacity() - self.current.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.current.put_slice(now);
+            let start = self.current.len();
+            self.current.extend_from_slice(now);
+            self.written(start);
             if later.is_empty() {
                 return;
             }
@@ -290,16 +307,38 @@ impl ContentWriter {
         }
     }
 
+    /// Takes note of what stands in the current chunk from `start` on.
+    fn written(&mut self, start: usize) {
+        let Some(added) = self.current.get(start..).filter(|added| !added.is_empty()) else { return };
+        self.length += added.len();
+        self.eight_bit |= !added.is_ascii();
+        // Only whole line ends are ever written, so a final LF is the end of a CRLF.
+        self.at_line_start = added.ends_with(b"\n");
+    }
+
     fn next_chunk(&mut self, wanted: usize) {
         let size = match self.current.capacity() {
             0 => wanted.clamp(FIRST_CHUNK, LARGEST_CHUNK),
-            capacity => (capacity * 2).min(LARGEST_CHUNK),
+            capacity => (capacity * 2).min(LARGEST_CHUNK).max(wanted.min(LARGEST_CHUNK)),
         };
-        let done = std::mem::replace(&mut self.current, BytesMut::with_capacity(size));
+        self.end_chunk(Vec::with_capacity(size));
+    }
+
+    fn end_chunk(&mut self, next: Vec<u8>) {
+        let mut done = std::mem::replace(&mut self.current, next);
         if !done.is_empty() {
-            self.full.push(done.freeze());
+            // Half of it may be empty; the message may wait for a minute.
+            done.shrink_to_fit();
+            self.full.push(done.into());
         }
     }
+}
+
+/// Whether each CR and each LF is half of a CRLF.
+fn has_proper_ends(bytes: &[u8]) -> bool {
+    let mut pairs = 0;
+    let mut feeds = memchr_iter(b'\n', bytes).inspect(|_| pairs += 1);
+    feeds.all(|at| at > 0 && bytes[at - 1] == b'\r') && memchr_iter(b'\r', bytes).count() == pairs
 }
 
 #[cfg(test)]
@@ -337,6 +376,34 @@ mod tests {
     fn bare_ends_become_crlf_wherever_the_pieces_are_cut() {
         assert_eq!(normalized(&[b"a\nb\rc\r", b"\nd\r", b"e\n\r\n"]), b"a\r\nb\r\nc\r\nd\r\ne\r\n\r\n");
         assert_eq!(normalized(&[b"a\r", b"\r", b"\n"]), b"a\r\n\r\n");
+    }
+
+    #[test]
+    fn what_is_appended_is_as_if_pushed() {
+        for (before, appended, after) in [
+            (&b"a: b\r\n"[..], &b"c\r\nd"[..], &b"\r\n"[..]),
+            (b"a\r", b"\nb\n", b"c"),
+            (b"a\r", b"b\r", b"\nc\r\r\n"),
+            (b"", b"\n\n", b""),
+            (b"", b"", b"x"),
+            (b"a\r", b"", b"\n"),
+        ] {
+            let mut writer = ContentWriter::new(BareNewline::Normalize);
+            writer.push(before).unwrap();
+            assert_eq!(writer.append(appended.len(), |chunk| chunk.extend_from_slice(appended)), ((), Ok(())));
+            writer.push(after).unwrap();
+            assert_eq!(writer.finish().unwrap().to_vec(), normalized(&[before, appended, after]));
+        }
+        let mut strict = ContentWriter::new(BareNewline::Reject);
+        assert_eq!(strict.append(3, |chunk| chunk.extend_from_slice(b"a\nb")).1, Err(BareLineEnd));
+    }
+
+    #[test]
+    fn one_chunk_is_enough_for_what_was_expected() {
+        let mut writer = ContentWriter::new(BareNewline::Normalize);
+        writer.expect(10_000);
+        (0..100).for_each(|_| writer.append(100, |chunk| chunk.extend_from_slice(&[b'x'; 100])).1.unwrap());
+        assert_eq!(writer.finish().unwrap().chunks().len(), 2, "the line end at the end was not expected");
     }
 
     #[test]
@@ -387,6 +454,10 @@ mod tests {
             let cut = cut.min(input.len());
             let whole = normalized(&[&input]);
             prop_assert_eq!(&whole, &normalized(&[&input[..cut], &input[cut..]]));
+            let mut appended = ContentWriter::new(BareNewline::Normalize);
+            appended.push(&input[..cut]).unwrap();
+            appended.append(0, |chunk| chunk.extend_from_slice(&input[cut..])).1.unwrap();
+            prop_assert_eq!(&whole, &appended.finish().unwrap().to_vec());
             prop_assert!(whole.ends_with(b"\r\n"));
             let text: Vec<u8> = whole.split(|&b| b == b'\n').flat_map(|l| l.strip_suffix(b"\r").unwrap_or(l).to_vec()).collect();
             prop_assert!(!text.contains(&b'\r'));

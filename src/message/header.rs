@@ -160,7 +160,7 @@ pub fn date(at: SystemTime) -> String {
 /// A new Message-ID without angle brackets: nobody can guess it, and no other message has it.
 #[must_use]
 pub fn new_message_id(domain: &str) -> String {
-    let left = uuid::Uuid::now_v7().simple();
+    let left = Id::unguessable().simple();
     let id = format!("{left}@{domain}");
     if !domain.is_empty() && is_id(&id) { id } else { format!("{left}@localhost") }
 }
@@ -170,7 +170,7 @@ pub fn new_message_id(domain: &str) -> String {
 #[must_use]
 pub fn is_id(text: &str) -> bool {
     let length = 1..=LONGEST_ID;
-    length.contains(&text.len()) && text.chars().all(is_id_char) && !encoded_word::is_in(text)
+    length.contains(&text.len()) && text.bytes().all(is_of_id) && !encoded_word::is_in(text)
 }
 
 /// Whether a character that could end a line somewhere, or that nobody sees, is in a text.
@@ -179,15 +179,15 @@ pub fn has_control(text: &str) -> bool {
     text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
 }
 
-fn is_id_char(c: char) -> bool {
-    c.is_ascii_graphic() && !"<>()\",;\\".contains(c)
+fn is_of_id(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'(' | b')' | b'"' | b',' | b';' | b'\\')
 }
 
 fn printable_id(value: &[u8]) -> String {
     let value = String::from_utf8_lossy(value);
     let inside = value.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(id, _)| id);
     let id = inside.unwrap_or(&value).chars().filter(|c| !c.is_ascii_whitespace());
-    id.take(LONGEST_ID).map(|c| if is_id_char(c) { c } else { '?' }).collect()
+    id.take(LONGEST_ID).map(|c| if u8::try_from(c).is_ok_and(is_of_id) { c } else { '?' }).collect()
 }
 
 fn printable_host(name: &str) -> String {

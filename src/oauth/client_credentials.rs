@@ -3,13 +3,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use encodify::base64::URL_SAFE_NO_PAD;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 
+use super::authorization::random;
 use super::form::Form;
 use super::jwt::Signer;
 use crate::config::secret::Secret;
@@ -74,7 +74,7 @@ impl Certificate {
             "aud": token_url.to_string(),
             "iss": client_id,
             "sub": client_id,
-            "jti": uuid::Uuid::now_v7().to_string(),
+            "jti": random(16)?,
             "iat": seconds(now),
             "nbf": seconds(now),
             "exp": seconds(now + ASSERTION_LIFE),

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use encodify::base64::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use ring::rsa::KeyPair;
 use ring::signature::RSA_PKCS1_SHA256;
@@ -51,7 +50,7 @@ impl Signer {
         let signed = self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature);
         signed.map_err(|_| "an assertion could not be signed".to_owned())?;
         text.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+        text.push_str(&URL_SAFE_NO_PAD.encode(signature));
         Ok(Secret::new(text.into_bytes()))
     }
 }

@@ -4,8 +4,7 @@ use super::authorities;
 use super::destination::{Destination, port};
 use super::draft::{Draft, Protection, shown};
 use super::source::{Files, Place, Text};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use encodify::base64::STANDARD;
 
 const RUNS: &str = "how the program itself runs";
 const REWRITES: &str =

@@ -5,8 +5,7 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use encodify::base64::STANDARD;
 
 /// How much text one word carries, in octets: with its frame it stays within the 75 that RFC 2047 allows.
 const WORD: usize = 45;

@@ -2,30 +2,29 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::io::{self, Write};
 
 use mail_builder::headers::Header;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::message_id::MessageId;
 use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
-use mail_builder::writer::{IoWriter, Writer};
-use memchr::memchr2;
+use mail_builder::writer::Writer;
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::base64::Base64;
 use super::fields::Head;
 use super::in_place::Run;
 use super::{Attachment, DraftError};
-use crate::message::Content;
-use crate::message::content::{BareNewline, ContentWriter};
+use crate::message::content::{BareLineEnd, BareNewline, ContentWriter, LARGEST_CHUNK};
 use crate::message::header::{encoded_word, has_control, is_id};
+use crate::message::{Content, Id};
 
 /// The longest file name, in octets: what file systems take.
 const LONGEST_FILENAME: usize = 255;
 const CONTENT_ID: &str =
     "a content id has letters, digits, . _ - + = @ and the like, no spaces, at most 250 characters";
-/// How much is gathered before it is copied into the content, in octets.
-const BUFFER: usize = 16 * 1024;
+/// Room for what is written around a body: the header of its part, and boundaries.
+const AROUND: usize = 256;
 
 /// The media type of a file by the ending of its name.
 const MEDIA_TYPES: &[(&str, &str)] = &[
@@ -89,6 +88,15 @@ impl<'a> Part<'a> {
             return first;
         }
         Self::Multi(subtype, std::iter::once(first).chain(files.into_iter().map(Part::File)).collect())
+    }
+
+    /// How many bytes it has when written, as far as it is text and small files; encoding can make it more.
+    fn written_len(&self) -> usize {
+        match self {
+            Self::Text(_, text) => AROUND + text.len() + text.len() / 32,
+            Self::File(file) => AROUND + file.header.len(),
+            Self::Multi(_, parts) => AROUND + parts.iter().map(Self::written_len).sum::<usize>(),
+        }
     }
 
     fn media_type(&self) -> &'static str {
@@ -266,8 +274,9 @@ impl Piece {
 
 /// Writes the head and, behind it, the tree. Each body is dropped once it is written; a file that lies in `buffer` as
 /// it can stay is only named.
-pub(super) fn write(head: &[u8], body: Part<'_>, buffer: &[u8]) -> io::Result<Vec<Piece>> {
-    let mut out = Out { buffer, writer: writer(), pieces: Vec::new() };
+pub(super) fn write(head: &[u8], body: Part<'_>, buffer: &[u8]) -> Result<Vec<Piece>, BareLineEnd> {
+    let mut out = Out { buffer, writer: Sink::new(), pieces: Vec::new() };
+    out.writer.content.expect(head.len() + body.written_len());
     out.writer.write(head);
     write_part(body, 0, &mut out)?;
     out.end_piece()?;
@@ -276,20 +285,23 @@ pub(super) fn write(head: &[u8], body: Part<'_>, buffer: &[u8]) -> io::Result<Ve
 
 struct Out<'b> {
     buffer: &'b [u8],
-    writer: IoWriter<Sink>,
+    writer: Sink,
     pieces: Vec<Piece>,
 }
 
 impl Out<'_> {
-    fn end_piece(&mut self) -> io::Result<()> {
-        let written = std::mem::replace(&mut self.writer, writer()).finish()?;
-        self.pieces.push(Piece::Own(written.0.finish().map_err(|_| bare_line_end())?));
+    fn end_piece(&mut self) -> Result<(), BareLineEnd> {
+        let written = std::mem::replace(&mut self.writer, Sink::new()).finish()?;
+        self.pieces.push(Piece::Own(written));
         Ok(())
     }
 
-    fn file(&mut self, data: &Base64<'_>) -> io::Result<()> {
+    fn file(&mut self, data: &Base64<'_>) -> Result<(), BareLineEnd> {
         match data.run_in(self.buffer) {
-            None => data.write(&mut Through(&mut self.writer)),
+            None => {
+                data.write(&mut self.writer);
+                Ok(())
+            }
             Some(run) => {
                 // The file's header has just ended, so a piece of whole lines ends here.
                 self.end_piece()?;
@@ -300,11 +312,7 @@ impl Out<'_> {
     }
 }
 
-fn writer() -> IoWriter<Sink> {
-    IoWriter::with_capacity(BUFFER, Sink(ContentWriter::new(BareNewline::Normalize)))
-}
-
-fn write_part(part: Part<'_>, depth: usize, out: &mut Out<'_>) -> io::Result<()> {
+fn write_part(part: Part<'_>, depth: usize, out: &mut Out<'_>) -> Result<(), BareLineEnd> {
     match part {
         Part::Text(media_type, text) => {
             MimePart::new(media_type, with_crlf(&text)).write_part(&mut out.writer);
@@ -319,9 +327,9 @@ fn write_part(part: Part<'_>, depth: usize, out: &mut Out<'_>) -> io::Result<()>
     }
 }
 
-fn write_multi(subtype: &str, parts: Vec<Part<'_>>, depth: usize, out: &mut Out<'_>) -> io::Result<()> {
+fn write_multi(subtype: &str, parts: Vec<Part<'_>>, depth: usize, out: &mut Out<'_>) -> Result<(), BareLineEnd> {
     // Not to be guessed, or a body text could hold it and add parts; none begins with another one.
-    let boundary = format!("=_{}_{depth}", uuid::Uuid::now_v7().simple());
+    let boundary = format!("=_{}_{depth}", Id::unguessable().simple());
     let mut head = Head::default();
     head.write("", "Content-Type", &multipart_type(subtype, parts.first(), &boundary));
     out.writer.write(&head.bytes);
@@ -344,6 +352,28 @@ fn multipart_type<'a>(subtype: &str, first: Option<&Part<'_>>, boundary: &'a str
 
 /// Line ends as RFC 2045 wants them before any encoding. Base64 would hide others from the content's own care.
 fn with_crlf(text: &str) -> Cow<'_, str> {
+    let feeds = memchr_iter(b'\n', text.as_bytes()).count();
+    if memchr(b'\r', text.as_bytes()).is_some() {
+        return with_crlf_alone(text);
+    }
+    if feeds == 0 { Cow::Borrowed(text) } else { Cow::Owned(with_cr(text, feeds)) }
+}
+
+/// Text whose line ends are so many LF.
+fn with_cr(text: &str, feeds: usize) -> String {
+    let mut fixed = String::with_capacity(text.len() + feeds);
+    let mut start = 0;
+    for end in memchr_iter(b'\n', text.as_bytes()) {
+        fixed.push_str(&text[start..end]);
+        fixed.push_str("\r\n");
+        start = end + 1;
+    }
+    fixed.push_str(&text[start..]);
+    fixed
+}
+
+/// Text with line ends of any kind.
+fn with_crlf_alone(text: &str) -> Cow<'_, str> {
     let mut fixed = String::new();
     let mut rest = text;
     let mut at = 0;
@@ -364,36 +394,36 @@ fn with_crlf(text: &str) -> Cow<'_, str> {
     Cow::Owned(fixed)
 }
 
-/// The content as something that `mail-builder` can write to.
-struct Sink(ContentWriter);
+/// The content as something that `mail-builder` and [`Base64`] can write to: each byte is written once, where it stays.
+struct Sink {
+    content: ContentWriter,
+    result: Result<(), BareLineEnd>,
+}
 
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.push(bytes).map_err(|_| bare_line_end())?;
-        Ok(bytes.len())
+impl Sink {
+    fn new() -> Self {
+        Self { content: ContentWriter::new(BareNewline::Normalize), result: Ok(()) }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn finish(self) -> Result<Content, BareLineEnd> {
+        self.result.and_then(|()| self.content.finish())
     }
 }
 
-/// The builder's buffer as something that [`Base64`] can write to.
-struct Through<'w>(&'w mut IoWriter<Sink>);
-
-impl Write for Through<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Writer::write(self.0, bytes);
-        Ok(bytes.len())
+impl Writer for Sink {
+    fn write(&mut self, bytes: &[u8]) {
+        self.result = self.result.and_then(|()| self.content.push(bytes));
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn append_with<T>(&mut self, len: usize, append: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let (appended, result) = self.content.append(len, append);
+        self.result = self.result.and(result);
+        appended
     }
-}
 
-fn bare_line_end() -> io::Error {
-    io::ErrorKind::InvalidData.into()
+    fn append_limit(&self) -> usize {
+        LARGEST_CHUNK
+    }
 }
 
 #[cfg(test)]
@@ -443,6 +473,8 @@ mod tests {
             ("a\nb\rc\r\n\rd\n\n", "a\r\nb\r\nc\r\n\r\nd\r\n\r\n"),
             ("\r\r\n\n\r", "\r\n\r\n\r\n\r\n"),
             ("ä\r\nü\nö", "ä\r\nü\r\nö"),
+            ("ä\n\nü\n", "ä\r\n\r\nü\r\n"),
+            ("\nü", "\r\nü"),
         ] {
             assert_eq!(with_crlf(text), expected);
         }

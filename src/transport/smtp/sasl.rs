@@ -1,7 +1,6 @@
 //! The words of a login: PLAIN (RFC 4616), LOGIN, XOAUTH2 and OAUTHBEARER (RFC 7628).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use encodify::base64::STANDARD;
 
 use serde_json::Value;
 

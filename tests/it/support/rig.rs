@@ -88,5 +88,5 @@ pub fn body(message: &[u8]) -> &[u8] {
 
 /// A word that no other message has.
 pub fn mark() -> String {
-    format!("mark-{}", uuid::Uuid::now_v7().simple())
+    format!("mark-{}", sidepost::message::Id::new().simple())
 }

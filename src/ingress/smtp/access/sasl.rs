@@ -1,7 +1,6 @@
 //! The words of a login as a server hears them: PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use encodify::base64::STANDARD;
 
 use crate::config::secret::Secret;
 use crate::ingress::smtp::reply::Reply;
