@@ -11,6 +11,7 @@ mod guard;
 mod json;
 mod messages;
 mod native;
+mod place;
 mod prefer;
 mod problem;
 mod query;

@@ -243,6 +243,9 @@ impl Upstream {
     }
 }
 
+/// Octets of an answer about one recipient, so that it is written without being moved.
+const USUAL_ANSWER: usize = 768;
+
 /// A duration as JSON shows it.
 pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -250,7 +253,9 @@ pub(super) fn milliseconds(duration: Duration) -> u64 {
 
 /// A value as a JSON response, with a line end for those who read it in a terminal.
 pub(super) fn json(value: &impl Serialize) -> Response {
-    let mut text = serde_json::to_vec(value).unwrap_or_default();
+    let mut text = Vec::with_capacity(USUAL_ANSWER);
+    // A value of ours can always be written, and so can a vector.
+    let _ = serde_json::to_writer(&mut text, value);
     text.push(b'\n');
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,13 +1,12 @@
 //! Reading fields out of JSON, noting every mistake with its place instead of stopping at the first.
 
 use super::json::Json;
+use super::place::{LONGEST_NAME, Place};
 use super::problem::Mistake;
 use crate::config::env::nearest;
 
 /// More mistakes than this help nobody, and an answer must not be longer than its request.
 const MOST_MISTAKES: usize = 50;
-/// A name longer than this is not repeated in an answer.
-const LONGEST_NAME: usize = 100;
 
 /// The mistakes found so far.
 #[derive(Debug, Default)]
@@ -16,12 +15,12 @@ pub struct Form(Vec<Mistake>);
 /// An object of the body: its place, and its fields.
 #[derive(Clone, Debug)]
 pub struct Object<'j> {
-    at: String,
+    at: Place<'j>,
     fields: &'j [(std::borrow::Cow<'j, str>, Json<'j>)],
 }
 
 /// A value and its place.
-pub type Placed<'j> = (String, &'j Json<'j>);
+pub type Placed<'j> = (Place<'j>, &'j Json<'j>);
 
 /// The names of an object's fields.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +32,7 @@ pub struct Names {
 }
 
 impl Form {
-    /// Notes a mistake. `at` is a JSON Pointer as a URI fragment.
+    /// Notes a mistake. `at` is a [`Place`], or what is written like one.
     pub fn mistake(&mut self, at: impl Into<String>, code: &'static str, detail: impl Into<String>) {
         if self.0.len() < MOST_MISTAKES {
             self.0.push(Mistake { pointer: Some(at.into()), parameter: None, code, detail: detail.into() });
@@ -54,24 +53,24 @@ impl Form {
 
     /// An object with these fields and no others.
     pub fn object<'j>(&mut self, (at, json): Placed<'j>, names: Names) -> Option<Object<'j>> {
-        let Some(object) = Object::open((at.clone(), json)) else {
+        let Some(object) = Object::open((at, json)) else {
             self.mistake(at, "type", "expected an object");
             return None;
         };
-        object.fields.iter().for_each(|(name, _)| self.check_name(&at, name, names));
+        object.fields.iter().for_each(|(name, _)| self.check_name(at, name, names));
         Some(object)
     }
 
-    fn check_name(&mut self, at: &str, name: &str, names: Names) {
+    fn check_name(&mut self, at: Place<'_>, name: &str, names: Names) {
         if names.known.contains(&name) {
             return;
         }
         if let Some((_, sentence)) = names.unsupported.iter().find(|(unsupported, _)| *unsupported == name) {
-            return self.mistake(below(at, name), "unsupported", *sentence);
+            return self.mistake(at.field(name), "unsupported", *sentence);
         }
         let near = nearest(name.get(..LONGEST_NAME).unwrap_or(name), names.known.iter().map(ToString::to_string));
         let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        self.mistake(below(at, name), "unknown", format!("no such field{hint}"));
+        self.mistake(at.field(name), "unknown", format!("no such field{hint}"));
     }
 
     /// A text.
@@ -101,7 +100,7 @@ impl Form {
     pub fn items<'j>(&mut self, placed: Option<Placed<'j>>) -> Vec<Placed<'j>> {
         match placed {
             None => Vec::new(),
-            Some((at, Json::List(items))) => numbered(&at, items),
+            Some((at, Json::List(items))) => numbered(at, items),
             Some((at, _)) => {
                 self.mistake(at, "type", "expected an array");
                 Vec::new()
@@ -116,7 +115,7 @@ impl Form {
         parse: impl FnOnce(&'j str) -> Result<T, E>,
     ) -> Option<T> {
         let (at, json) = placed?;
-        let text = self.text(Some((at.clone(), json)))?;
+        let text = self.text(Some((at, json)))?;
         parse(text).map_err(|error| self.mistake(at, "invalid", error.to_string())).ok()
     }
 }
@@ -131,19 +130,19 @@ impl<'j> Object<'j> {
     /// The value of a field; `null` is none.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Placed<'j>> {
-        let (_, value) = self.fields.iter().find(|(field, _)| field == name)?;
-        (*value != Json::Null).then(|| (self.place(name), value))
+        let (name, value) = self.fields.iter().find(|(field, _)| field == name)?;
+        (!matches!(value, Json::Null)).then(|| (self.place(name), value))
     }
 
     /// The place of a field, whether it is there or not.
     #[must_use]
-    pub fn place(&self, name: &str) -> String {
-        below(&self.at, name)
+    pub fn place(&self, name: &'j str) -> Place<'j> {
+        self.at.field(name)
     }
 
     /// All fields with their places.
     pub fn entries(&self) -> impl Iterator<Item = (&'j str, Placed<'j>)> + '_ {
-        let given = self.fields.iter().filter(|(_, value)| *value != Json::Null);
+        let given = self.fields.iter().filter(|(_, value)| !matches!(value, Json::Null));
         given.map(|(name, value)| (name.as_ref(), (self.place(name), value)))
     }
 }
@@ -152,47 +151,18 @@ impl<'j> Object<'j> {
 pub fn one_or_many(placed: Option<Placed<'_>>) -> Vec<Placed<'_>> {
     match placed {
         None => Vec::new(),
-        Some((at, Json::List(items))) => numbered(&at, items),
+        Some((at, Json::List(items))) => numbered(at, items),
         Some(one) => vec![one],
     }
 }
 
-fn numbered<'j>(at: &str, items: &'j [Json<'j>]) -> Vec<Placed<'j>> {
-    items.iter().enumerate().map(|(index, item)| (format!("{at}/{index}"), item)).collect()
-}
-
-/// The place of a field of the object at `at`; of the object itself where the name is too long to repeat.
-fn below(at: &str, name: &str) -> String {
-    if name.len() > LONGEST_NAME {
-        at.to_owned()
-    } else {
-        format!("{at}/{}", fragment(&name.replace('~', "~0").replace('/', "~1")))
-    }
-}
-
-/// What of a JSON Pointer cannot stand in a URI fragment, percent-encoded (RFC 6901 section 6).
-#[must_use]
-pub fn fragment(pointer: &str) -> String {
-    let mut encoded = String::with_capacity(pointer.len());
-    for byte in pointer.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => encoded.push(byte.into()),
-            _ if b"-._~!$&'()*+,;=:@/".contains(&byte) => encoded.push(byte.into()),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+fn numbered<'j>(at: Place<'j>, items: &'j [Json<'j>]) -> Vec<Placed<'j>> {
+    items.iter().enumerate().map(|(index, item)| (at.item(index), item)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn places_are_pointers_in_fragments() {
-        assert_eq!(below("#/headers", "a/b~c d\u{e4}%"), "#/headers/a~1b~0c%20d%C3%A4%25");
-        assert_eq!(below("#", &"x".repeat(101)), "#");
-    }
 
     #[test]
     fn mistakes_are_not_endless() {

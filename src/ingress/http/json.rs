@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 /// The deepest body that we know has four levels.
@@ -41,6 +41,9 @@ pub fn parse(body: &[u8], most: usize) -> Result<Json<'_>, String> {
 /// Takes the backslash out of `\/`, in place: PHP writes every slash of base64 text like this, and text without
 /// escapes need not be copied. Outside of a string a backslash or a slash is no JSON either way.
 pub fn unescape_slashes(body: &mut Vec<u8>) {
+    if memmem::find(body, b"\\/").is_none() {
+        return;
+    }
     let (mut from, mut to) = (0, 0);
     while let Some(offset) = memchr(b'\\', &body[from..]) {
         let at = from + offset;

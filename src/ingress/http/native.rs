@@ -10,8 +10,9 @@ use axum::response::Response;
 use hyper::header::HeaderMap;
 
 use super::answer::{Kind, Listed};
-use super::form::{Form, Names, Object, Placed, fragment, one_or_many};
+use super::form::{Form, Names, Object, Placed, one_or_many};
 use super::json::{self, Json};
+use super::place::{Place, fragment};
 use super::prefer::{self, Handling};
 use super::problem::{Code, Problem};
 use super::{Api, Letter, body};
@@ -119,7 +120,7 @@ fn read(body: &[u8], most_values: usize, default_sender: Option<&Mailbox>, hold:
     body::resize(hold, body::held(body.len()) + 2 * (body.len() - stays))?;
     let mut form = Form::default();
     let letter = form
-        .object(("#".to_owned(), &json), MESSAGE)
+        .object((Place::default(), &json), MESSAGE)
         .and_then(|message| letter(&mut form, &message, default_sender, body))
         .filter(|_| form.is_clean());
     let letter = letter.map(|letter| Read { stays, ..letter });
@@ -233,7 +234,7 @@ fn explicit_recipients(form: &mut Form, message: &Object<'_>, (at, json): Placed
     if message.get("bcc").is_some() {
         form.mistake(message.place("bcc"), "conflict", "`envelope.rcpt_to` names all recipients; list these there");
     }
-    let items = form.items(Some((at.clone(), json)));
+    let items = form.items(Some((at, json)));
     if items.is_empty() && matches!(json, Json::List(_)) {
         form.mistake(at, "required", "name at least one recipient");
     }
@@ -319,7 +320,7 @@ fn attachment<'j>(form: &mut Form, placed: Placed<'j>) -> Option<Attachment<'j>>
 /// Each header in its order; several values are several headers.
 fn headers<'j>(form: &mut Form, message: &Object<'j>) -> Vec<(Cow<'j, str>, Cow<'j, str>)> {
     let Some((at, json)) = message.get("headers") else { return Vec::new() };
-    let Some(object) = Object::open((at.clone(), json)) else {
+    let Some(object) = Object::open((at, json)) else {
         form.mistake(at, "type", "expected an object of names and values");
         return Vec::new();
     };
