@@ -26,6 +26,42 @@ pub fn utc_with_milliseconds(at: SystemTime) -> String {
     format!("{}.{:03}Z", to_the_second(at), since_1970(at).subsec_millis())
 }
 
+/// RFC 3339 in UTC, to the microsecond: `2026-11-22T16:04:16.123456Z`. Each line of the log has one.
+#[derive(Clone, Copy, Debug)]
+pub struct UtcWithMicroseconds([u8; 27]);
+
+impl UtcWithMicroseconds {
+    /// That moment; years beyond 9999 lose their first digits.
+    #[must_use]
+    pub fn of(at: SystemTime) -> Self {
+        let (days, rest) = (seconds(at) / 86_400, seconds(at) % 86_400);
+        let (year, month, day) = date(days);
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let micros = u64::from(since_1970(at).subsec_micros());
+        let numbers =
+            [(3, year), (6, month), (9, day), (12, rest / 3600), (15, rest / 60 % 60), (18, rest % 60), (25, micros)];
+        for (last, number) in numbers {
+            digits(&mut text[..=last], number);
+        }
+        Self(text)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Digits and what was between them are ASCII.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// Writes a number over the zeros at the end.
+fn digits(zeros: &mut [u8], mut number: u64) {
+    for place in zeros.iter_mut().rev().take_while(|place| place.is_ascii_digit()) {
+        *place = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+    }
+}
+
 fn since_1970(at: SystemTime) -> Duration {
     at.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -63,7 +99,10 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
             (1_795_375_254, "2026-11-22T19:20:54Z"),
         ] {
-            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+            let at = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(utc(at), text);
+            let fine = UtcWithMicroseconds::of(at + Duration::from_micros(1_230));
+            assert_eq!(fine.as_str(), format!("{}.001230Z", text.trim_end_matches('Z')));
         }
     }
 

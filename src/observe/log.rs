@@ -1,5 +1,6 @@
 //! Logs: one line per submission, JSON by default, addresses masked.
 
+mod json;
 mod output;
 
 use std::sync::OnceLock;
@@ -73,9 +74,7 @@ pub fn start(config: &Config) {
     // Another subscriber can be there already only in tests, where it is the same.
     let _ = match config.log_format {
         Format::Json => {
-            let layer =
-                tracing_subscriber::fmt::layer().json().with_writer(output).flatten_event(true).with_target(false);
-            let layer = layer.with_current_span(false).with_span_list(false);
+            let layer = tracing_subscriber::fmt::layer().event_format(json::Json).with_writer(output);
             tracing_subscriber::registry().with(level).with(layer).try_init()
         }
         Format::Text => {
@@ -166,11 +165,15 @@ fn milliseconds(answer: &Answer) -> u64 {
 }
 
 fn list(addresses: &[Address]) -> String {
-    let mut list: Vec<_> = addresses.iter().take(MOST_RECIPIENTS).map(shown).collect();
-    if addresses.len() > MOST_RECIPIENTS {
-        list.push(format!("and {} more", addresses.len() - MOST_RECIPIENTS));
+    let mut list = addresses.first().map(shown).unwrap_or_default();
+    for address in addresses.iter().take(MOST_RECIPIENTS).skip(1) {
+        list.push_str(", ");
+        list.push_str(&shown(address));
     }
-    list.join(", ")
+    if addresses.len() > MOST_RECIPIENTS {
+        list.push_str(&format!(", and {} more", addresses.len() - MOST_RECIPIENTS));
+    }
+    list
 }
 
 /// An address the way the settings want it.

@@ -4,14 +4,14 @@
 //! has said all it had to say. What the reader does not take waits, up to a bound, for a thread that lives as long as
 //! something waits; lines beyond the bound are dropped and counted.
 
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 /// Bytes that may wait; as many again are with the thread.
 const MOST_WAITING: usize = 256 * 1024;
@@ -22,6 +22,8 @@ const STACK: usize = 128 * 1024;
 /// How long the process' end waits for the reader.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
+/// The offset that stands for none (pwritev2(2)).
+const WHERE_IT_STANDS: u64 = u64::MAX;
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// A file, pipe or terminal that takes lines.
@@ -31,6 +33,8 @@ pub struct Output {
     state: Mutex<State>,
     caught_up: Condvar,
     dropped: AtomicU64,
+    /// It is asked whether it can be written to before it is, because a write cannot be told not to wait.
+    asked_first: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +50,13 @@ impl Output {
     /// Nothing waits yet.
     #[must_use]
     pub fn new(file: BorrowedFd<'static>) -> Self {
-        Self { file, state: Mutex::default(), caught_up: Condvar::new(), dropped: AtomicU64::new(0) }
+        Self {
+            file,
+            state: Mutex::default(),
+            caught_up: Condvar::new(),
+            dropped: AtomicU64::new(0),
+            asked_first: AtomicBool::new(false),
+        }
     }
 
     /// How many lines were dropped.
@@ -83,9 +93,9 @@ impl Output {
     /// How much of a line goes out without a wait.
     fn write_at_once(&self, line: &[u8]) -> usize {
         let mut written = 0;
-        while written < line.len() && self.is_ready(Some(&AT_ONCE)) {
+        while written < line.len() {
             let end = line.len().min(written + PIECE);
-            match rustix::io::write(self.file, &line[written..end]) {
+            match self.try_write(&line[written..end]) {
                 Ok(count) => written += count,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
@@ -96,6 +106,20 @@ impl Output {
             }
         }
         written
+    }
+
+    /// Writes what can be written without a wait, or fails with `AGAIN`.
+    fn try_write(&self, piece: &[u8]) -> Result<usize, Errno> {
+        if !self.asked_first.load(Ordering::Relaxed) {
+            match rustix::io::pwritev2(self.file, &[IoSlice::new(piece)], WHERE_IT_STANDS, ReadWriteFlags::NOWAIT) {
+                // Terminals, some file systems, pipes before Linux 6.4, and sandboxes do not know it.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::SPIPE) => {
+                    self.asked_first.store(true, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        if self.is_ready(Some(&AT_ONCE)) { rustix::io::write(self.file, piece) } else { Err(Errno::AGAIN) }
     }
 
     /// Writes what waits until nothing does.
@@ -164,10 +188,14 @@ mod tests {
 
     use super::*;
 
-    fn pipe() -> (io::PipeReader, &'static Output) {
-        let (reader, writer) = io::pipe().unwrap();
-        let writer: &'static io::PipeWriter = Box::leak(Box::new(writer));
-        (reader, Box::leak(Box::new(Output::new(writer.as_fd()))))
+    /// A pipe that is asked first, and one that is not if the kernel can do without.
+    fn pipes() -> [(io::PipeReader, &'static Output); 2] {
+        [true, false].map(|asked_first| {
+            let (reader, writer) = io::pipe().unwrap();
+            let writer: &'static io::PipeWriter = Box::leak(Box::new(writer));
+            let output = Output { asked_first: asked_first.into(), ..Output::new(writer.as_fd()) };
+            (reader, &*Box::leak(Box::new(output)))
+        })
     }
 
     fn line(number: usize) -> String {
@@ -176,55 +204,59 @@ mod tests {
 
     #[test]
     fn a_line_is_out_when_the_call_returns() {
-        let (mut reader, mut output) = pipe();
-        output.write_all(line(7).as_bytes()).unwrap();
-        assert!(!output.state().is_behind, "no thread");
-        let mut read = [0; 100];
-        reader.read_exact(&mut read).unwrap();
-        assert_eq!(read, line(7).as_bytes());
+        for (mut reader, mut output) in pipes() {
+            output.write_all(line(7).as_bytes()).unwrap();
+            assert!(!output.state().is_behind, "no thread");
+            let mut read = [0; 100];
+            reader.read_exact(&mut read).unwrap();
+            assert_eq!(read, line(7).as_bytes());
+        }
     }
 
     #[test]
     fn without_a_reader_writing_goes_on_and_what_was_kept_comes_in_order() {
-        let (mut reader, mut output) = pipe();
-        // The pipe holds 64 kB; some more waits, and the rest has no room.
-        for number in 0..20_000 {
-            output.write_all(line(number).as_bytes()).unwrap();
+        for (mut reader, mut output) in pipes() {
+            // The pipe holds 64 kB; some more waits, and the rest has no room.
+            for number in 0..20_000 {
+                output.write_all(line(number).as_bytes()).unwrap();
+            }
+            let dropped = output.dropped();
+            assert!((10_000..20_000).contains(&dropped), "{dropped}");
+            let kept = 20_000 - usize::try_from(dropped).unwrap();
+            let mut read = vec![0; kept * 100];
+            reader.read_exact(&mut read).unwrap();
+            let text = String::from_utf8(read).unwrap();
+            let numbers: Vec<usize> = text.lines().map(|line| line.parse().unwrap()).collect();
+            assert!(numbers.is_sorted(), "in order");
+            output.finish();
+            assert!(!output.state().is_behind && output.state().waiting.is_empty());
+            output.write_all(line(1).as_bytes()).unwrap();
+            let mut read = [0; 100];
+            reader.read_exact(&mut read).unwrap();
+            assert_eq!(read, line(1).as_bytes(), "and all is as before");
         }
-        let dropped = output.dropped();
-        assert!((10_000..20_000).contains(&dropped), "{dropped}");
-        let kept = 20_000 - usize::try_from(dropped).unwrap();
-        let mut read = vec![0; kept * 100];
-        reader.read_exact(&mut read).unwrap();
-        let text = String::from_utf8(read).unwrap();
-        let numbers: Vec<usize> = text.lines().map(|line| line.parse().unwrap()).collect();
-        assert!(numbers.is_sorted(), "in order");
-        output.finish();
-        assert!(!output.state().is_behind && output.state().waiting.is_empty());
-        output.write_all(line(1).as_bytes()).unwrap();
-        let mut read = [0; 100];
-        reader.read_exact(&mut read).unwrap();
-        assert_eq!(read, line(1).as_bytes(), "and all is as before");
     }
 
     #[test]
     fn a_line_larger_than_a_pipe_comes_whole() {
-        let (mut reader, mut output) = pipe();
-        let long = [vec![b'x'; 200_000], b"\n".to_vec()].concat();
-        output.write_all(&long).unwrap();
-        output.write_all(line(2).as_bytes()).unwrap();
-        let mut read = vec![0; long.len() + 100];
-        reader.read_exact(&mut read).unwrap();
-        assert_eq!(read, [long, line(2).into_bytes()].concat());
-        output.finish();
-        assert_eq!(output.dropped(), 0);
+        for (mut reader, mut output) in pipes() {
+            let long = [vec![b'x'; 200_000], b"\n".to_vec()].concat();
+            output.write_all(&long).unwrap();
+            output.write_all(line(2).as_bytes()).unwrap();
+            let mut read = vec![0; long.len() + 100];
+            reader.read_exact(&mut read).unwrap();
+            assert_eq!(read, [long, line(2).into_bytes()].concat());
+            output.finish();
+            assert_eq!(output.dropped(), 0);
+        }
     }
 
     #[test]
     fn a_reader_that_is_gone_costs_lines_only() {
-        let (reader, mut output) = pipe();
-        drop(reader);
-        output.write_all(line(1).as_bytes()).unwrap();
-        assert_eq!(output.dropped(), 1);
+        for (reader, mut output) in pipes() {
+            drop(reader);
+            output.write_all(line(1).as_bytes()).unwrap();
+            assert_eq!(output.dropped(), 1);
+        }
     }
 }
