@@ -78,6 +78,9 @@ fn append(text: &mut String, line: &str) {
     if !text.is_empty() && !line.is_empty() {
         text.push(' ');
     }
+    if line.len() <= LONGEST_TEXT - text.len().min(LONGEST_TEXT) && line.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return text.push_str(line);
+    }
     for c in line.chars().filter(|c| !c.is_control()) {
         if text.len() >= LONGEST_TEXT {
             return;
