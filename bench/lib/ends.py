@@ -46,7 +46,7 @@ def smtp_source(kit, port, *, size, sessions, kept, group=None, settle=None):
         if settle:
             settle()
         seconds = time.monotonic() - began
-        return Run(messages, seconds, group.cpu_seconds() - before if group else None)
+        return Run(messages, seconds, group.cpu_seconds().since(before) if group else None)
 
     return run
 

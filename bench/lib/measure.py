@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # A row that differs more than this from run to run (quartiles, in parts of the median) gets more rounds.
 RESTLESS = 0.2
@@ -28,19 +29,32 @@ class Effort:
         return cls(rounds=3, more_rounds=0, seconds=0.5, is_quick=True)
 
 
+class Cpu(NamedTuple):
+    """Seconds of processor time."""
+
+    whole: float
+    kernel: float
+
+    def since(self, before):
+        return Cpu(self.whole - before.whole, self.kernel - before.kernel)
+
+
 @dataclass
 class Run:
     """One run of one contestant."""
 
     messages: int
     seconds: float
-    cpu_seconds: float | None = None
+    cpu: Cpu | None = None
 
     def rate(self):
         return self.messages / self.seconds
 
     def cpu_us(self):
-        return None if self.cpu_seconds is None else 1e6 * self.cpu_seconds / self.messages
+        return 1e6 * self.cpu.whole / self.messages
+
+    def in_kernel(self):
+        return self.cpu.kernel / self.cpu.whole if self.cpu.whole else 0
 
 
 def rounds(contestants, effort, steady=()):
@@ -103,12 +117,13 @@ def spread(values):
 
 def summary(runs, limit=None):
     rates = [run.rate() for run in runs]
-    cpu = [run.cpu_us() for run in runs if run.cpu_seconds is not None]
+    timed = [run for run in runs if run.cpu is not None]
     return {
         "per_second": round(statistics.median(rates), 1),
         "spread": round(spread(rates), 2),
         "of_limit": round(ratio(runs, limit), 3) if limit else None,
-        "cpu_us": round(statistics.median(cpu), 1) if cpu else None,
+        "cpu_us": round(statistics.median(run.cpu_us() for run in timed), 1) if timed else None,
+        "in_kernel": round(statistics.median(run.in_kernel() for run in timed), 2) if timed else None,
         "runs": [round(rate, 1) for rate in rates],
     }
 

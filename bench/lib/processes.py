@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .measure import until
+from .measure import Cpu, until
 
 ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 TICK = os.sysconf("SC_CLK_TCK")
@@ -64,8 +64,9 @@ class Group:
                     yield int(entry.name), fields
 
     def cpu_seconds(self):
-        """User and system time of the living, and of the dead that were waited for."""
-        return sum(sum(int(ticks) for ticks in fields[11:15]) for _, fields in self.members()) / TICK
+        """In all, and of that in the kernel: of the living, and of the dead that were waited for."""
+        times = [[int(ticks) for ticks in fields[11:15]] for _, fields in self.members()]
+        return Cpu(sum(map(sum, times)) / TICK, sum(time[1] + time[3] for time in times) / TICK)
 
     def resident(self):
         """Bytes of memory; what members share counts once."""

@@ -74,7 +74,7 @@ def smtp_tables(rows):
     for size, sessions, kept in cells:
         manner = "kept open" if kept else "one per message"
         title = f"SMTP in, SMTP out: {kilobytes(size)}, {sessions} connection{'s' * (sessions > 1)}, {manner}"
-        table = [["", "messages/s", "spread", "of the limit", "CPU us/message"]]
+        table = [["", "messages/s", "spread", "of the limit", "CPU us/message", "of it kernel"]]
         for row in rows:
             if (row["size"], row["sessions"], row["kept"]) == (size, sessions, kept):
                 table.append(rated(row["relay"], row))
@@ -83,11 +83,12 @@ def smtp_tables(rows):
 
 def rated(name, row):
     share = number(row["of_limit"], 2) if row["of_limit"] is not None else "is the limit"
-    return [name, number(row["per_second"]), f"{row['spread']:.0%}", share, number(row["cpu_us"])]
+    kernel = "" if row["in_kernel"] is None else f"{row['in_kernel']:.0%}"
+    return [name, number(row["per_second"]), f"{row['spread']:.0%}", share, number(row["cpu_us"]), kernel]
 
 
 def http_tables(rows):
-    table = [["", "messages/s", "spread", "of GET /livez", "CPU us/message"]]
+    table = [["", "messages/s", "spread", "of GET /livez", "CPU us/message", "of it kernel"]]
     for row in rows:
         name = row["what"] + (f", to {row['provider']}" if row["provider"] else "")
         table.append(rated(name, row))

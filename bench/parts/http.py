@@ -91,6 +91,6 @@ def wrk(workshop, url, script, seconds, group):
         requests, microseconds, failed = map(int, re.search(r"^result (\d+) (\d+) (\d+)$", said, re.MULTILINE).groups())
         if failed:
             raise RuntimeError(f"{failed} of {requests} requests to {url} failed")
-        return Run(requests, microseconds / 1e6, group.cpu_seconds() - before)
+        return Run(requests, microseconds / 1e6, group.cpu_seconds().since(before))
 
     return run
