@@ -150,7 +150,9 @@ class Seen:
     def run(self, provider, use=None, **settings):
         name = f"callgrind-{self.workshop.port()}"
         out = self.workshop.path / f"{name}.out"
-        before = ["valgrind", "--tool=callgrind", "--demangle=no", "--compress-strings=no", f"--callgrind-out-file={out}"]
+        # Without a fair turn for each thread, one that waits for a probe may wait for long on a busy machine.
+        before = ["valgrind", "--tool=callgrind", "--fair-sched=yes", "--demangle=no", "--compress-strings=no"]
+        before.append(f"--callgrind-out-file={out}")
         relay = Sidepost(self.kit, self.workshop, provider, name=name, before=before, **settings)
         time.sleep(2)
         for path in ("livez", "readyz", "metrics"):
