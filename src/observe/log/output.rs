@@ -111,13 +111,19 @@ impl Output {
     /// Writes what can be written without a wait, or fails with `AGAIN`.
     fn try_write(&self, piece: &[u8]) -> Result<usize, Errno> {
         if !self.asked_first.load(Ordering::Relaxed) {
-            match rustix::io::pwritev2(self.file, &[IoSlice::new(piece)], WHERE_IT_STANDS, ReadWriteFlags::NOWAIT) {
-                // Terminals, some file systems, pipes before Linux 6.4, and sandboxes do not know it.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::SPIPE) => {
-                    self.asked_first.store(true, Ordering::Relaxed);
-                }
-                result => return result,
+            let written =
+                rustix::io::pwritev2(self.file, &[IoSlice::new(piece)], WHERE_IT_STANDS, ReadWriteFlags::NOWAIT);
+            let is_unknown = match written {
+                // Terminals, most file systems, pipes before Linux 6.4, and sandboxes do not know it.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::SPIPE) => true,
+                // The other file systems would rather not, of a file that can always be written to.
+                Err(Errno::AGAIN) => self.is_ready(Some(&AT_ONCE)),
+                _ => false,
+            };
+            if !is_unknown {
+                return written;
             }
+            self.asked_first.store(true, Ordering::Relaxed);
         }
         if self.is_ready(Some(&AT_ONCE)) { rustix::io::write(self.file, piece) } else { Err(Errno::AGAIN) }
     }
