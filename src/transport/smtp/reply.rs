@@ -138,18 +138,19 @@ pub fn take(input: &mut BytesMut) -> Result<Option<RawReply>, Malformed> {
 fn check_beginning(rest: &[u8]) -> Result<(), Malformed> {
     match rest {
         [0x16, 0x03, ..] | [0x15, 0x03, ..] => Err(Malformed::Tls),
+        _ if rest.len() < 3 => Ok(()),
         // Its last octet may be half of its end.
-        _ if rest.strip_suffix(b"\r").unwrap_or(rest).len() > LONGEST_LINE => Err(Malformed::LongLine),
-        _ if rest.len() >= 3 => parse_code(rest).map(|_| ()),
-        _ => Ok(()),
+        _ => check_length(rest.strip_suffix(b"\r").unwrap_or(rest), parse_code(rest)?).map(|_| ()),
     }
 }
 
+/// After the code: how a line ends is not known where it comes in pieces, and what is wrong is the same either way.
+fn check_length(line: &[u8], code: u16) -> Result<u16, Malformed> {
+    if line.len() > LONGEST_LINE { Err(Malformed::LongLine) } else { Ok(code) }
+}
+
 fn split_line(line: &[u8]) -> Result<(u16, bool, &[u8]), Malformed> {
-    if line.len() > LONGEST_LINE {
-        return Err(Malformed::LongLine);
-    }
-    let code = parse_code(line)?;
+    let code = check_length(line, parse_code(line)?)?;
     match line.get(3) {
         None => Ok((code, true, &[])),
         Some(b' ') => Ok((code, true, &line[4..])),
@@ -222,6 +223,10 @@ mod tests {
         check(b"HTTP/1.1 400 Bad Request\r\n", Malformed::Http);
         check(b"\x16\x03\x01\x02", Malformed::Tls);
         check(&[&b"250 "[..], &[b'a'; 5000]].concat(), Malformed::LongLine);
+        check(&[&b"250 "[..], &[b'a'; 5000], b"\r\n"].concat(), Malformed::LongLine);
+        // As it would be if its first octets came alone.
+        check(&[b'a'; 5000], Malformed::Code);
+        check(&[&[b'a'; 5000][..], b"\r\n"].concat(), Malformed::Code);
         check(&b"250-a\r\n".repeat(200), Malformed::ManyLines);
     }
 
