@@ -9,7 +9,7 @@ use mail_builder::headers::message_id::MessageId;
 use mail_builder::headers::raw::Raw;
 use mail_builder::mime::MimePart;
 use mail_builder::writer::Writer;
-use memchr::{memchr, memchr_iter, memchr2};
+use memchr::memchr2;
 
 use super::base64::Base64;
 use super::fields::Head;
@@ -352,28 +352,6 @@ fn multipart_type<'a>(subtype: &str, first: Option<&Part<'_>>, boundary: &'a str
 
 /// Line ends as RFC 2045 wants them before any encoding. Base64 would hide others from the content's own care.
 fn with_crlf(text: &str) -> Cow<'_, str> {
-    let feeds = memchr_iter(b'\n', text.as_bytes()).count();
-    if memchr(b'\r', text.as_bytes()).is_some() {
-        return with_crlf_alone(text);
-    }
-    if feeds == 0 { Cow::Borrowed(text) } else { Cow::Owned(with_cr(text, feeds)) }
-}
-
-/// Text whose line ends are so many LF.
-fn with_cr(text: &str, feeds: usize) -> String {
-    let mut fixed = String::with_capacity(text.len() + feeds);
-    let mut start = 0;
-    for end in memchr_iter(b'\n', text.as_bytes()) {
-        fixed.push_str(&text[start..end]);
-        fixed.push_str("\r\n");
-        start = end + 1;
-    }
-    fixed.push_str(&text[start..]);
-    fixed
-}
-
-/// Text with line ends of any kind.
-fn with_crlf_alone(text: &str) -> Cow<'_, str> {
     let mut fixed = String::new();
     let mut rest = text;
     let mut at = 0;
