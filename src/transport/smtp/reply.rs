@@ -78,7 +78,7 @@ fn append(text: &mut String, line: &str) {
     if !text.is_empty() && !line.is_empty() {
         text.push(' ');
     }
-    if line.len() <= LONGEST_TEXT - text.len().min(LONGEST_TEXT) && line.bytes().all(|b| matches!(b, b' '..=b'~')) {
+    if line.len() <= LONGEST_TEXT.saturating_sub(text.len()) && line.bytes().all(|b| matches!(b, b' '..=b'~')) {
         return text.push_str(line);
     }
     for c in line.chars().filter(|c| !c.is_control()) {
@@ -140,17 +140,18 @@ fn check_beginning(rest: &[u8]) -> Result<(), Malformed> {
         [0x16, 0x03, ..] | [0x15, 0x03, ..] => Err(Malformed::Tls),
         _ if rest.len() < 3 => Ok(()),
         // Its last octet may be half of its end.
-        _ => check_length(rest.strip_suffix(b"\r").unwrap_or(rest), parse_code(rest)?).map(|_| ()),
+        _ => code_of(rest.strip_suffix(b"\r").unwrap_or(rest)).map(|_| ()),
     }
 }
 
-/// After the code: how a line ends is not known where it comes in pieces, and what is wrong is the same either way.
-fn check_length(line: &[u8], code: u16) -> Result<u16, Malformed> {
+/// The code is looked at before the length, or what is wrong with a line would depend on how much of it has come.
+fn code_of(line: &[u8]) -> Result<u16, Malformed> {
+    let code = parse_code(line)?;
     if line.len() > LONGEST_LINE { Err(Malformed::LongLine) } else { Ok(code) }
 }
 
 fn split_line(line: &[u8]) -> Result<(u16, bool, &[u8]), Malformed> {
-    let code = check_length(line, parse_code(line)?)?;
+    let code = code_of(line)?;
     match line.get(3) {
         None => Ok((code, true, &[])),
         Some(b' ') => Ok((code, true, &line[4..])),
