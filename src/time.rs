@@ -34,12 +34,10 @@ impl UtcWithMicroseconds {
     /// That moment; years beyond 9999 lose their first digits.
     #[must_use]
     pub fn of(at: SystemTime) -> Self {
-        let (days, rest) = (seconds(at) / 86_400, seconds(at) % 86_400);
-        let (year, month, day) = date(days);
+        let [year, month, day, hour, minute, second] = calendar(at);
         let mut text = *b"0000-00-00T00:00:00.000000Z";
         let micros = u64::from(since_1970(at).subsec_micros());
-        let numbers =
-            [(3, year), (6, month), (9, day), (12, rest / 3600), (15, rest / 60 % 60), (18, rest % 60), (25, micros)];
+        let numbers = [(3, year), (6, month), (9, day), (12, hour), (15, minute), (18, second), (25, micros)];
         for (last, number) in numbers {
             digits(&mut text[..=last], number);
         }
@@ -67,9 +65,15 @@ fn since_1970(at: SystemTime) -> Duration {
 }
 
 fn to_the_second(at: SystemTime) -> String {
+    let [year, month, day, hour, minute, second] = calendar(at);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
+/// From the year to the second.
+fn calendar(at: SystemTime) -> [u64; 6] {
     let (days, rest) = (seconds(at) / 86_400, seconds(at) % 86_400);
     let (year, month, day) = date(days);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+    [year, month, day, rest / 3600, rest / 60 % 60, rest % 60]
 }
 
 /// Year, month and day of a day since 1970, by Howard Hinnant's `civil_from_days`: years begin in March, so that the

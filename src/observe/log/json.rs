@@ -46,6 +46,15 @@ impl<'w> Fields<'w> {
         });
     }
 
+    fn quoted(&mut self, field: &Field, write: impl FnOnce(&mut Escaped<'_, 'w>) -> fmt::Result) {
+        self.put(|line| {
+            name(line, field)?;
+            line.write_str("\"")?;
+            write(&mut Escaped(line))?;
+            line.write_str("\"")
+        });
+    }
+
     /// A field that needs no quotes.
     fn bare(&mut self, field: &Field, value: &dyn fmt::Display) {
         self.put(|line| {
@@ -63,21 +72,11 @@ impl<'w> Fields<'w> {
 
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(|line| {
-            name(line, field)?;
-            line.write_str("\"")?;
-            Escaped(line).write_str(value)?;
-            line.write_str("\"")
-        });
+        self.quoted(field, |text| text.write_str(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(|line| {
-            name(line, field)?;
-            line.write_str("\"")?;
-            write!(Escaped(line), "{value:?}")?;
-            line.write_str("\"")
-        });
+        self.quoted(field, |text| write!(text, "{value:?}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
