@@ -27,7 +27,6 @@ pub(super) struct Base64<'a> {
 }
 
 impl<'a> Base64<'a> {
-    /// Takes the standard alphabet (RFC 4648 section 4), with padding or without, white space anywhere.
     /// Its place in the request's buffer, where it can be wrapped without being copied.
     pub(super) fn run_in(&self, buffer: &[u8]) -> Option<Run> {
         match &self.text {
@@ -36,6 +35,7 @@ impl<'a> Base64<'a> {
         }
     }
 
+    /// Takes the standard alphabet (RFC 4648 section 4), with padding or without, white space anywhere.
     pub(super) fn check(text: Cow<'a, str>) -> Result<Self, &'static str> {
         let bytes = text.as_bytes();
         let body = bytes.trim_ascii_end();
@@ -114,38 +114,12 @@ fn count(body: &[u8]) -> (usize, usize) {
     if STANDARD_NO_PAD.decoded_len(body).is_ok() {
         return (body.len(), 0);
     }
-    body.iter().fold((0, 0), |(symbols, spaces), &byte| match KINDS[usize::from(byte)] {
-        Kind::Symbol => (symbols + 1, spaces),
-        Kind::Space => (symbols, spaces + 1),
-        Kind::Other => (symbols, spaces),
+    body.iter().fold((0, 0), |(symbols, spaces), &byte| {
+        (symbols + usize::from(is_symbol(byte)), spaces + usize::from(byte.is_ascii_whitespace()))
     })
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Symbol,
-    Space,
-    Other,
-}
-
-/// What each byte is.
-const KINDS: [Kind; 256] = {
-    let mut kinds = [Kind::Other; 256];
-    let mut byte = 0u8;
-    loop {
-        if is_symbol(byte) {
-            kinds[byte as usize] = Kind::Symbol;
-        } else if byte.is_ascii_whitespace() {
-            kinds[byte as usize] = Kind::Space;
-        }
-        if byte == u8::MAX {
-            break kinds;
-        }
-        byte += 1;
-    }
-};
-
-const fn is_symbol(byte: u8) -> bool {
+fn is_symbol(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
 }
 
